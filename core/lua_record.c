@@ -1,0 +1,134 @@
+/* Records of a store as tables of Lua, and answers made of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lua_json.h"
+#include "lua_request.h"
+
+/* What a store has told of so far; copies, because it is pushed when Lua takes it. */
+struct records {
+	struct kon_lua_value base;
+	struct kon_lua_request *request;
+	enum kon_lua_what what;
+	struct kon_record **list;
+	size_t count;
+	size_t room;
+};
+
+static void set_string(lua_State *L, const char *key, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, key);
+}
+
+static void set_number(lua_State *L, const char *key, int64_t value)
+{
+	lua_pushnumber(L, (lua_Number)value);
+	lua_setfield(L, -2, key);
+}
+
+static int set_json(lua_State *L, const struct kon_record *record, const char *key, const char *text, size_t size,
+                    struct kon_err *err)
+{
+	struct kon_err why = {0};
+	if (kon_json_push(L, text, size, &why) != 0)
+		return kon_err_set(err, KON_CORRUPT, "the %s of %s %s is damaged: %.300s", key, record->kind,
+		                   record->name, why.detail);
+	lua_setfield(L, -2, key);
+	/* To Lua, a list is a table too. */
+	size_t start = 0;
+	while (start < size && strchr(" \t\r\n", text[start]) != NULL)
+		start++;
+	if (start == size || text[start] != '{')
+		return kon_err_set(err, KON_CORRUPT, "the %s of %s %s is damaged: no JSON object", key, record->kind,
+		                   record->name);
+	return 0;
+}
+
+int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
+{
+	lua_createtable(L, 0, 10);
+	set_string(L, "kind", record->kind);
+	set_string(L, "name", record->name);
+	set_string(L, "uid", record->uid);
+	set_string(L, "created", record->created);
+	set_number(L, "rev", record->rev);
+	set_number(L, "age_ms", record->age_ms);
+	if (record->generation != 0)
+		set_number(L, "generation", record->generation);
+	if (record->deleting) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, -2, "deleting");
+	}
+	int code = set_json(L, record, "spec", record->spec, record->spec_size, err);
+	if (code == 0)
+		code = set_json(L, record, "status", record->status, record->status_size, err);
+	if (code != 0)
+		lua_pop(L, 1);
+	return code;
+}
+
+static int push_records(lua_State *L, const struct kon_lua_value *value, struct kon_err *err)
+{
+	const struct records *all = (const struct records *)value;
+	if (all->what == KON_LUA_TRUE) {
+		lua_pushboolean(L, 1);
+		return 0;
+	}
+	if (all->what == KON_LUA_RECORD)
+		return kon_lua_push_record(L, all->list[0], err);
+	lua_createtable(L, (int)all->count, 0);
+	for (size_t i = 0; i < all->count; i++) {
+		int code = kon_lua_push_record(L, all->list[i], err);
+		if (code != 0) {
+			lua_pop(L, 1);
+			return code;
+		}
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+	return 0;
+}
+
+static void free_records(struct kon_lua_value *value)
+{
+	struct records *all = (struct records *)value;
+	for (size_t i = 0; i < all->count; i++)
+		free(all->list[i]);
+	free(all->list);
+	free(all);
+}
+
+static void on_record(void *data, const struct kon_record *record)
+{
+	struct records *all = data;
+	if (all->count == all->room) {
+		all->room = all->room == 0 ? 1 : all->room * 2;
+		all->list = realloc(all->list, all->room * sizeof(struct kon_record *));
+		if (all->list == NULL)
+			abort(); /* the guards kill what runs when we are gone */
+	}
+	all->list[all->count] = kon_record_copy(record);
+	if (all->list[all->count++] == NULL)
+		abort();
+}
+
+static void on_done(void *data, int code, const struct kon_err *err)
+{
+	struct records *all = data;
+	struct kon_lua_request *request = all->request;
+	if (code != 0) {
+		free_records(&all->base);
+		all = NULL;
+	}
+	kon_lua_request_answer(request, code, err, all != NULL ? &all->base : NULL);
+}
+
+struct kon_reply kon_lua_request_reply(struct kon_lua_request *request, enum kon_lua_what what)
+{
+	struct records *all = calloc(1, sizeof(*all));
+	if (all == NULL)
+		abort();
+	*all = (struct records){.base = {push_records, free_records}, .request = request, .what = what};
+	kon_lua_request_expect(request, &all->base);
+	return (struct kon_reply){.record = on_record, .done = on_done, .data = all};
+}
