@@ -1,0 +1,73 @@
+--- `konductor help [COMMAND|scripts]`.
+
+local core = require "konductor.core"
+
+local M = {}
+
+local OVERVIEW = [[
+konductor: many copies of a program start at once; some step must be done once, first, by one of
+them, in order; later one must lead and the rest stand by.
+
+  konductor run SCRIPT.lua [-- COMMAND...]   run a policy script; COMMAND is its main's program
+  konductor plan SCRIPT.lua                  what it would do, and what is done already
+  konductor crds                             the kinds of the store kube, for kubectl apply -f -
+  konductor rbac SCRIPT.lua                  the least rights that a script needs on Kubernetes
+  konductor probe [URL]                      exit code 0 or 1 for exec probes
+  konductor install DIR                      copies itself, for an initContainer
+  konductor completion bash|zsh|fish         completions for a shell
+  konductor version                          this program and the libraries in it
+  konductor help COMMAND                     options and examples of one command
+  konductor help scripts                     the built-in scripts, run as @NAME
+
+The smallest script, init.lua:
+
+  local k = require "konductor"
+  k.flow "shop" {
+    k.stage "migrate" { run = { "flyway", "migrate" }, version = k.env("IMAGE_TAG", "dev") },
+    k.main { "gunicorn", "shop.wsgi" },
+  }
+
+Start it as often as you like: one replica migrates, the others wait, then each runs gunicorn.
+
+  konductor run init.lua
+]]
+
+function M.overview()
+  return OVERVIEW
+end
+
+--- Name and first comment of each built-in script.
+local function scripts()
+  local lines = { "Built-in scripts, run as `konductor run @NAME`:\n" }
+  local names = core.embedded_list()
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local first = core.embedded(name):match("^%-%-+%s*([^\n]*)") or ""
+    lines[#lines + 1] = ("  @%-18s %s"):format(name, first)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+---@param given string[]
+---@return integer exit_code
+function M.run(given)
+  local topic = given[1]
+  if not topic or topic == "help" then
+    core.write(1, OVERVIEW)
+    return 0
+  elseif topic == "scripts" then
+    core.write(1, scripts())
+    return 0
+  elseif topic == "version" then
+    core.write(1, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
+    return 0
+  end
+  local args = require "konductor.cli.args"
+  if not args.describe[topic] then
+    return require("konductor.cli.main").unknown_command(topic, { "scripts" })
+  end
+  core.write(1, args.help(topic))
+  return 0
+end
+
+return M

@@ -1,0 +1,87 @@
+--- Entry of the command line: finds the command and runs it. Under the name koncli the
+--- program is koncli.
+---
+--- Each command is a module konductor.cli.NAME with `run(args, given)`, which returns the exit
+--- code; only the modules that a command needs are loaded, so that `konductor version` and a
+--- start with everything done cost next to nothing.
+
+local core = require "konductor.core"
+
+local M = {}
+
+--- Every command, in the order of the help.
+M.commands = { "run", "plan", "crds", "rbac", "probe", "install", "version", "help", "completion" }
+
+local ALIASES = { ["--version"] = "version", ["-V"] = "version", ["--help"] = "help", ["-h"] = "help" }
+
+local EXIT_USAGE = core.exit_code("usage")
+
+local function complain(sentence)
+  core.write(2, ("konductor: %s\nTry: konductor help\n"):format(sentence))
+  return EXIT_USAGE
+end
+
+--- Says so and what was probably meant.
+---@param name string
+---@param more? string[]  what else could have been meant
+---@return integer exit_code
+function M.unknown_command(name, more)
+  local known = {}
+  for _, list in ipairs { M.commands, more or {} } do
+    for _, word in ipairs(list) do
+      known[#known + 1] = word
+    end
+  end
+  local nearest = require("konductor.text").nearest(name, known)
+  if nearest then
+    return complain(('there is no command "%s"; did you mean "%s"?'):format(name, nearest))
+  elseif name:find("%.lua$") or name:find("^@") then
+    return complain(('there is no command "%s"; to run a script: konductor run %s'):format(name, name))
+  end
+  return complain(('there is no command "%s"; commands are %s'):format(name, table.concat(known, ", ")))
+end
+
+local function is_command(name)
+  for _, command in ipairs(M.commands) do
+    if command == name then
+      return true
+    end
+  end
+  return false
+end
+
+--- Splits at the first "--": what stands behind it is the user's own command line.
+local function split(argv, from)
+  local own, command = {}, nil
+  for i = from, #argv do
+    if command then
+      command[#command + 1] = argv[i]
+    elseif argv[i] == "--" then
+      command = {}
+    else
+      own[#own + 1] = argv[i]
+    end
+  end
+  return own, command
+end
+
+---@param argv string[]  argv[0] is the name of the program
+---@return integer exit_code
+function M.main(argv)
+  if argv[0] and argv[0]:match "[^/]*$" == "koncli" then
+    return require("koncli.main").main(argv)
+  end
+  local name = argv[1]
+  if not name then
+    core.write(2, require("konductor.cli.help").overview())
+    return EXIT_USAGE
+  end
+  name = ALIASES[name] or name
+  if not is_command(name) then
+    return M.unknown_command(name)
+  end
+  local own, command = split(argv, 2)
+  return require("konductor.cli." .. name).run(own, command)
+end
+
+return M

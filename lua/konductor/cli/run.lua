@@ -1,0 +1,238 @@
+--- `konductor run SCRIPT [-- COMMAND...]`.
+
+local args = require "konductor.cli.args"
+local core = require "konductor.core"
+local duration = require "konductor.duration"
+local failure = require "konductor.failure"
+local ledger = require "konductor.ledger"
+local metrics = require "konductor.metrics"
+local names = require "konductor.names"
+local runner = require "konductor.runner"
+local schema = require "konductor.api.schema"
+local script = require "konductor.script"
+local setup = require "konductor.cli.setup"
+local source = require "konductor.cli.source"
+
+local M = {}
+
+local LISTEN = "[::]:5047"
+local SIGTERM = 15
+--- What the end of a process waits for Kubernetes Events that are under way.
+local FLUSH_MS = 500
+
+local function complain(sentence, word)
+  core.write(2, ("konductor run: %s\n"):format(sentence))
+  return core.exit_code(word or "usage")
+end
+
+--- Checks what argparse cannot. Gives a sentence and a word when something is wrong.
+local function check_options(options)
+  if options.grace then
+    local ms, _, sentence = duration.parse(options.grace)
+    if not ms then
+      return "--grace: " .. sentence
+    end
+    options.grace_ms = ms
+  end
+  local empty = setup.empty(options, { "holder", "namespace", "store", "kubeconfig", "context", "events" })
+  if empty then
+    return empty
+  end
+  if options.namespace then
+    local ok, _, sentence = names.check(options.namespace)
+    if not ok then
+      return "--namespace: " .. sentence
+    end
+  end
+  if options.events then
+    local file, word, detail = core.open_append(options.events)
+    if not file then
+      return "--events: " .. detail, word == "denied" and word or "config"
+    end
+    options.event_file = file
+  end
+end
+
+--- Starts the probe endpoint. Without one: nil, and a word when that is an error.
+local function start_probe(options, logger)
+  local listen = options.listen
+  if listen == "off" then
+    return nil
+  end
+  local probe, word, detail = core.probe_start(listen or LISTEN, listen ~= nil)
+  if probe then
+    logger:log("debug", ("probe endpoint on port %d"):format(probe:port()))
+    return probe
+  elseif word == "busy" then
+    logger:log("warn", detail .. "; there is no probe endpoint (--listen ADDRESS:PORT or off)")
+    return nil
+  end
+  logger:log("error", detail)
+  return nil, word
+end
+
+--- Keeps endpoint and live line up to date from what the policies tell.
+local function connect(made, probe)
+  local context, logger = made.context, made.log
+  local totals = metrics.new(core.version().konductor)
+  local function publish()
+    if probe then
+      probe:metrics(totals:render())
+    end
+  end
+  made.control.listeners[1] = function(name, fields)
+    made.ledger:take(name, fields)
+    totals:take(name, fields)
+    publish()
+  end
+  made.control.listeners[2] = function(name, fields)
+    -- Only what is held in a store is told of, so by then the store is chosen and open.
+    if fields.uid and not made.reporter and not made.is_silent and made.choose().connection then
+      made.reporter = require("konductor.kube.events").new(made.world, made.control.request, {
+        store = made.choose().kind, namespace = made.choose().namespace, holder = made.holder,
+      })
+    end
+    if made.reporter then
+      made.reporter:take(name, fields)
+    end
+  end
+  local trimmed = false
+  function context.on_state(state, detail)
+    if state == "waiting" and not trimmed then
+      trimmed = true
+      core.trim()
+      -- What waking needs comes back into memory now, not when others wait for it. A server is not asked for that.
+      local store = made.open_store()
+      if made.choose().kind == "sqlite" then
+        store:get("Once", "konductor.trim")
+      end
+      core.json.decode(core.json.encode { list = core.json.array { 1, "a", true } })
+    end
+    if probe then
+      probe:set { leader = state == "holding", standby = state == "waiting" }
+    end
+    if state == "waiting" then
+      logger:show(detail.why, detail.until_ms)
+    else
+      logger:hide()
+    end
+  end
+  function context.on_phase()
+    if probe then
+      local lease = context.program.main and context.program.main.lease
+      probe:set { standby_ready = not lease or lease.standby_ready, init_done = true }
+    end
+  end
+  function made.control.on_stop()
+    if probe then
+      probe:set { stopping = true }
+    end
+  end
+  publish()
+end
+
+--- Each mistake is a line that editors and people can follow; those who read JSON get JSON.
+local function report_mistakes(logger, mistakes)
+  local total = ("%d %s in the script; nothing was run"):format(#mistakes, #mistakes == 1 and "mistake" or "mistakes")
+  if logger.format == "json" then
+    for _, mistake in ipairs(mistakes) do
+      logger:log("error", mistake)
+    end
+    logger:log("error", total)
+  else
+    core.write(2, ("%s\nkonductor run: %s\n"):format(table.concat(mistakes, "\n"), total))
+  end
+  return core.exit_code "script"
+end
+
+--- What the script raised behind a waiting call.
+local function report_failure(logger, raised)
+  if failure.is(raised) then
+    logger:log("error", raised.sentence)
+    for _, line in ipairs(raised.lines or {}) do
+      logger:log("error", line)
+    end
+    return raised.exit or core.exit_code(raised.code) or core.exit_code "stuck"
+  end
+  logger:log("error", raised.sentence)
+  for line in (raised.trace or ""):gmatch "[^\n]+" do
+    logger:log("debug", line)
+  end
+  return core.exit_code "script"
+end
+
+local function execute(made, given, options)
+  local context = made.context
+  context.chunkname, context.dir = given.chunkname, given.dir
+  context.grace_ms = options.grace_ms or context.grace_ms
+  function context.preflight(program)
+    local choice = made.choose()
+    if choice and choice.connection then
+      local refusal, events = require("konductor.kube.preflight").refuse(program, choice, made.control.request)
+      made.is_silent = events == false
+      return refusal
+    end
+  end
+  local loaded = script.load(context, given.text)
+  if loaded.mistakes then
+    return report_mistakes(made.log, loaded.mistakes)
+  elseif loaded.failure then
+    return report_failure(made.log, loaded.failure)
+  elseif context.signal() then
+    return 128 + context.signal()
+  elseif loaded.program.usage then
+    return complain(loaded.program.usage)
+  end
+  for _, sentence in ipairs(schema.warnings(loaded.program)) do
+    made.log:log("warn", sentence)
+  end
+  return runner.run(context)
+end
+
+---@param given string[]
+---@param command? string[]  behind "--"
+---@return integer exit_code
+function M.run(given, command)
+  local options, code = args.parse("run", given)
+  if not options then
+    return code
+  end
+  local sentence, word = check_options(options)
+  if sentence then
+    return complain(sentence, word)
+  elseif command and #command == 0 then
+    return complain 'no command stands behind "--"'
+  end
+  options.command = command
+  local made
+  made, sentence = setup.new(options)
+  if not made then
+    return complain(sentence)
+  end
+  made.ledger = ledger.new()
+  local probe
+  probe, word = start_probe(options, made.log)
+  if word then
+    return core.exit_code(word)
+  end
+  connect(made, probe)
+  local found, missing = source.read(options.script)
+  if not found then
+    return complain(missing)
+  end
+  -- Before this, a signal does what it does to any program: nothing is held yet.
+  made.control:take_signals()
+  io.stdout:setvbuf "line" -- what a script prints stays in order with what its commands print
+  code = execute(made, found, options)
+  made.log:hide()
+  if made.reporter then
+    made.reporter:flush(FLUSH_MS)
+  end
+  local store = made.opened_store()
+  if store and made.ledger:is_empty() then
+    store:close()
+  end
+  return code or 128 + SIGTERM
+end
+
+return M

@@ -1,0 +1,264 @@
+--- Carries the policy of leases out: waits for its turn, works while it holds, hands over.
+---
+--- Outcomes of run():
+---   "ran"      the work ended; the hold was released, or left to expire if `lost` says so
+---   "lost"     the hold was lost, or given to a higher priority, before the work had ended
+---   "stopped"  asked to stop, while it waited or while it worked
+---   "timeout"  not had within its time       "busy"  not to be had without waiting
+---   "error"    `code` says why: the store, a right, a damaged record
+
+local candidate = require "konductor.candidate"
+local lease = require "konductor.lease"
+local priority = require "konductor.priority"
+
+local M = {}
+
+local KIND = "Lease"
+local JITTER_MS, JITTER_MAX_MS = 80, 4000
+-- How much later one joins who has found the queue full.
+local CROWD = 64
+
+---@class konductor.ElectOptions: konductor.CandidateOptions
+---@field priority? integer    default: the spec's
+---@field preempt? boolean     asks lower priorities to make way
+---@field again? boolean       stands by again when the hold was lost or given away
+
+---@class konductor.ElectResult
+---@field outcome "ran"|"lost"|"stopped"|"timeout"|"busy"|"error"
+---@field code? integer|string   ran, lost, stopped: exit code of the work, nil when it never began; error: the word
+---@field detail? string
+---@field work? konductor.HoldResult
+---@field token? integer         fence of the last hold
+
+local function landed_in_queue(me)
+  return function(status, sent)
+    for _, waiter in ipairs(type(status.waiters) == "table" and status.waiters or {}) do
+      if waiter.session == me.session then
+        return not sent.preempt or sent.preempt.session ~= me.session
+          or status.preempt ~= nil and status.preempt.session == me.session
+      end
+    end
+    return false
+  end
+end
+
+local function left_the_queue(me)
+  return function(status)
+    for _, waiter in ipairs(type(status.waiters) == "table" and status.waiters or {}) do
+      if waiter.session == me.session then
+        return false
+      end
+    end
+    return true
+  end
+end
+
+-- Joins at different times, and later after each conflict, so that a crowd does not fight
+-- over one record. Outside of a full queue there may be any number of others, and no hurry to
+-- take a place that becomes free; that comes back as the queue gets shorter.
+local function may_join(c, now)
+  local waiters = c.view.record.status.waiters
+  local count = waiters and #waiters or 0
+  if not c.join_at or count < c.join_among / 2 then
+    c.join_at = now + c.w.random(JITTER_MS * count * (c.crowd or 1) + 1)
+    c.join_among = count
+  end
+  return now >= c.join_at
+end
+
+-- There is nothing to do but wait: in the queue, or outside.
+local function settle(c)
+  local waiters = c.view.record.status.waiters
+  if waiters and #waiters > 0 and not priority.place(waiters, c.me.session) then
+    c.crowd = CROWD
+  end
+  c.join_at = nil
+end
+
+local function join(c, action, now)
+  if action.act == "join" and c.view.record.status.accepted == false then
+    c:pause(action.until_ms) -- a join would come in between the grant and its acceptance
+    return
+  elseif action.act == "join" and not may_join(c, now) then
+    c:pause(math.min(c.join_at, action.until_ms or c.join_at))
+    return
+  end
+  local ok, code, detail = c:write(action, landed_in_queue(c.me))
+  if ok then
+    c.join_backoff, c.join_at, c.crowd = nil, nil, nil
+    c:event(action.act == "join" and "join" or "preempt", { rev = c.view.record.rev })
+    return
+  end
+  c.join_backoff = math.min((c.join_backoff or JITTER_MS) * 2, JITTER_MAX_MS)
+  c.join_at, c.join_among = c.w.now() + c.w.random(c.join_backoff), 0
+  return code, detail
+end
+
+local function take(c, action)
+  local ok, base, detail = c:write(action)
+  if not ok then
+    return nil, base, detail
+  end
+  local name = action.act == "accept" and "accept" or "claim"
+  c:event(name, {
+    fence = action.fence, rev = c.view.record.rev, base = base, ttl_ms = c.me.ttl_ms, uid = c.view.record.uid,
+    takeover = action.act == "takeover" or nil,
+  })
+  c:log("info", ("held, fence %d (%s)"):format(action.fence, action.why))
+  return { base = base, fence = action.fence }
+end
+
+-- One step of a candidate: the grant when it has one; or an outcome that ends the wait.
+local function step(c)
+  local outcome, code, detail = c:ready()
+  if outcome then
+    return nil, outcome, code, detail
+  end
+  local now = c.w.now()
+  local action = lease.decide(c.view, c:fresh(), now)
+  local act = action.act
+  if act == "create" then
+    code, detail = c:create()
+  elseif act == "fail" then
+    return nil, "error", action.code, action.why
+  elseif act == "acquire" or act == "accept" or act == "takeover" then
+    local grant
+    grant, code, detail = take(c, action)
+    if grant then
+      return grant
+    end
+  elseif c.o.wait == false then
+    return nil, "busy", nil, action.why
+  else
+    c:say(action)
+    if act == "wait" then
+      settle(c)
+      c:pause(action.until_ms)
+    else
+      code, detail = join(c, action, now)
+    end
+  end
+  if code then
+    return nil, "error", code, detail
+  end
+end
+
+local function candidacy(c)
+  while true do
+    local grant, outcome, code, detail = step(c)
+    if grant or outcome then
+      return grant, outcome, code, detail
+    end
+  end
+end
+
+-- Leaves the queue, or passes on what was granted meanwhile.
+local function withdraw(c)
+  if not c.view.known then
+    return
+  end
+  local left = c:farewell(function()
+    local status, by, first = lease.withdraw(c.view.record, c:fresh())
+    if status then
+      return { status = status, by = by, first = first }, by == "queue" and left_the_queue(c.me) or nil
+    end
+  end)
+  if left then
+    c:event("leave", { rev = c.view.record.rev })
+  end
+end
+
+local function release(c, h)
+  local first
+  local old = h.token
+  local outcome, record, detail = c:write_back(function(rec)
+    local status
+    status, first = lease.release(rec, c.me)
+    return status, first
+  end, h:lapse_at())
+  if outcome == "ok" then
+    c:event("release", { fence = old, rev = record.rev, to = first })
+    if first then
+      c:event("grant", { fence = record.status.fence, rev = record.rev, to = first })
+    end
+    c:log("info", first and "released, handed over" or "released")
+  elseif outcome == "lost" then
+    c:log("warn", "could not be released: it was no longer ours")
+  else
+    c:log("warn", "could not be released and is left to expire: " .. tostring(detail or record))
+  end
+end
+
+-- May the hold be given up in the store? Not while anything of it may still run, and not
+-- when it is somebody else's.
+local function after_work(c, result, h)
+  if result.lost and result.lost ~= "deadline" then
+    return
+  elseif not result.sure then
+    c:log("error", "a descendant of the work may still run; the hold is left to expire")
+  else
+    release(c, h)
+  end
+end
+
+local POLICY = { renew = lease.renew, held = lease.held, asked = lease.asked }
+
+local function work(c, grant)
+  local policy = {
+    renew = POLICY.renew, held = POLICY.held,
+    renewable = lease.renewable(c.view.record),
+    asked = POLICY.asked,
+  }
+  local result, h = c:run(policy, grant.base, grant.fence, {})
+  if result.lost == "deadline" and not policy.renewable then
+    result.lost, result.timed_out, result.code = nil, true, 124
+  end
+  after_work(c, result, h)
+  return result, h
+end
+
+local function ended(result, h)
+  local report = { code = result.code, detail = result.detail or result.error, work = result, token = h.token }
+  if result.lost == "rolled_back" then
+    report.outcome, report.code = "error", "rolled_back"
+  elseif result.stopped then
+    report.outcome = "stopped"
+  else
+    report.outcome = (result.lost or result.yielded) and "lost" or "ran"
+  end
+  return report
+end
+
+local function elect(c)
+  while true do
+    local grant, outcome, code, detail = candidacy(c)
+    if not grant then
+      withdraw(c)
+      return { outcome = outcome, code = code, detail = detail }
+    end
+    c.give_up_at = nil
+    local result, h = work(c, grant)
+    local report = ended(result, h)
+    if report.outcome ~= "lost" or not c.o.again then
+      return report
+    end
+    c:log("info", "standing by again")
+  end
+end
+
+--- Holds the lease while the work runs. *waits*
+---@param w konductor.World
+---@param o konductor.ElectOptions
+---@return konductor.ElectResult
+function M.run(w, o)
+  local me = { priority = o.priority, preempt = o.preempt, bound = "process", queue = o.wait ~= false }
+  local c, code, detail = candidate.new(w, KIND, o, me)
+  if not c then
+    return { outcome = "error", code = code, detail = detail }
+  end
+  local result = elect(c)
+  c:close()
+  return result
+end
+
+return M
