@@ -1,0 +1,56 @@
+"""What the static binary may take: bytes on the disk, memory while it waits, instructions to start a program."""
+
+import os
+import re
+import subprocess
+import unittest
+from pathlib import Path
+
+from lib import ClusterTest, binary
+
+MAX_FILE_BYTES = 9_000_000
+MAX_WAITER_KB = 6 * 1024
+MAX_START_INSTRUCTIONS = 4_300_000
+SCRIPT = """
+local k = require "konductor"
+k.lease "seat" { ttl = "3s", main = { "sleep", "1000" } }
+"""
+STAGE = """
+local k = require "konductor"
+k.flow "setup" { k.stage "init" { version = "v1", run = { "true" } }, k.main { "true" } }
+"""
+
+
+class StaticBudgets(ClusterTest):
+    def test_the_file_is_small(self):
+        self.assertLessEqual(os.path.getsize(binary()), MAX_FILE_BYTES)
+
+    def test_a_waiter_stays_small(self):
+        script = self.cluster.script(SCRIPT)
+        holder = self.cluster.start(script, name="holder")
+        holder.wait_event("start")
+        waiter = self.cluster.start(script, name="waiter", listen="127.0.0.1:0")
+        waiter.wait_event("join")
+        # It has then taken in what it takes in for the rest of its life.
+        holder.wait_event("renew", count=len(holder.events("renew")) + 2)
+        status = Path(f"/proc/{waiter.pid}/status").read_text()
+        resident_kb, peak_kb = (int(re.search(rf"^{name}:\s+(\d+) kB", status, re.M)[1]) for name in ("VmRSS", "VmHWM"))
+        self.assertLessEqual(resident_kb, MAX_WAITER_KB)
+        self.assertLessEqual(peak_kb, 2 * MAX_WAITER_KB)
+
+    def test_a_start_with_everything_done_loads_little(self):
+        """From the start of konductor to its end, with a main that does nothing. Guards against a module that is loaded
+        before anybody needs it: two thirds of these instructions load and run Lua."""
+        script = self.cluster.script(STAGE)
+        self.assertEqual(self.cluster.start(script).wait(), 0)
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", binary(), "run", script, "--listen", "off"],
+            env=self.cluster.env({"KONDUCTOR_JIT": "off"}), capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # One line for konductor and one for its guard, which has konductor's count up to the fork in it.
+        counts = [int(count) for count in re.findall(r"Collected : (\d+)", done.stderr)]
+        self.assertLessEqual(max(counts), MAX_START_INSTRUCTIONS)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,100 @@
+"""Records that a hand or another program has spoilt: refused with a sentence, by those who come and by those who wait."""
+
+import sqlite3
+import unittest
+
+from lib import ClusterTest
+
+LEASE = """
+    local k = require "konductor"
+    k.lease "boss" { ttl = "3s", main = { "sleep", "1000" } }
+"""
+FLOW = """
+    local k = require "konductor"
+    k.flow "f" { k.stage "s" { run = { "touch", "ran" }, version = "1" } }
+"""
+NO_OBJECTS = ("null", "5", '"x"', "true", "[]", "[1,2]", " [1]", "{", "")
+
+
+class Spoilt(ClusterTest):
+    def edit(self, column, text):
+        db = sqlite3.connect(self.cluster.store_path, timeout=10)
+        with db:
+            db.execute("UPDATE meta SET value = value + 1 WHERE key = 'rev'")
+            db.execute(f"UPDATE records SET {column} = ?, rev = (SELECT value FROM meta WHERE key = 'rev')", (text,))
+        db.close()
+
+    def refused(self, script, *expected):
+        done = self.cluster.run("run", script, "--listen", "off")
+        self.assertEqual(done.returncode, 78, done.stderr)
+        for words in expected:
+            self.assertIn(words, done.stderr)
+        self.assertNotIn("traceback", done.stderr)
+
+    def test_a_record_that_is_no_object(self):
+        lease = self.cluster.script(LEASE)
+        first = self.cluster.start(lease)
+        first.wait_event("start")
+        first.stop()
+        for column in ("status", "spec"):
+            for text in NO_OBJECTS:
+                with self.subTest(column=column, text=text):
+                    self.edit(column, text)
+                    self.refused(lease, f"the {column} of Lease boss is damaged")
+            self.edit(column, "{}")
+
+    def test_a_list_is_not_written(self):
+        script = self.cluster.script("""
+            local k = require "konductor"
+            local _, made = k.store.create("Widget", "w", { 1, 2 })
+            local record = k.store.create("Widget", "w", {})
+            local _, changed = k.store.replace(record, { "a" })
+            print(made, changed, k.json.encode(k.store.get("Widget", "w").status))
+        """)
+        done = self.cluster.run("run", script, "--listen", "off")
+        self.assertEqual(done.stdout, "usage\tusage\t{}\n", done.stderr)
+
+    def test_a_flow_meets_a_record_that_is_no_object(self):
+        flow = self.cluster.script(FLOW)
+        self.assertEqual(self.cluster.start(flow).wait(), 0)
+        (self.cluster.directory / "ran").unlink()
+        for text in NO_OBJECTS:
+            with self.subTest(text=text):
+                self.edit("status", text)
+                self.refused(flow, "the status of Once f.s is damaged")
+        self.assertFalse((self.cluster.directory / "ran").exists())
+
+    def test_one_who_waits_ends_and_the_holder_lets_go_in_time(self):
+        lease = self.cluster.script(LEASE)
+        holder = self.cluster.start(lease, name="holder")
+        holder.wait_event("start")
+        waiter = self.cluster.start(lease, name="waiter")
+        waiter.wait_event("join")
+        self.edit("status", '{"holder":"holder","conditions":5}')
+        self.assertEqual(waiter.wait(), 78)
+        holder.wait_event("lost")
+        self.assertEqual(holder.wait(), 78)
+        self.assertIn("status.conditions is 5", holder.stderr)
+
+
+class Restored(ClusterTest):
+    def test_nobody_goes_on_with_a_store_that_went_back_in_time(self):
+        flow, lease = self.cluster.script(FLOW), self.cluster.script(LEASE)
+        self.assertEqual(self.cluster.start(flow).wait(), 0)
+        db = sqlite3.connect(self.cluster.store_path)
+        old = sqlite3.connect(self.cluster.directory / "old.db")
+        db.backup(old)  # before the lease was there
+        holder = self.cluster.start(lease, name="holder")
+        holder.wait_event("start")
+        waiter = self.cluster.start(lease, name="waiter")
+        waiter.wait_event("join")
+        old.backup(db)
+        db.close()
+        old.close()
+        self.assertEqual([holder.wait(), waiter.wait()], [79, 79])
+        self.assertIn("revision", holder.stderr)
+        self.assertEqual(len(holder.events("start")), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,48 @@
+--- What every play with replicas asks of its world: who runs now, and what the record says.
+
+local sim = require "konductor.sim.world"
+
+local M = {}
+
+--- A maker of worlds in which these commands can be run.
+---@param commands table<string, table>
+function M.world_of(commands)
+  return function(options)
+    options = options or {}
+    options.commands = options.commands or commands
+    return sim.new(options)
+  end
+end
+
+--- A maker of replicas: a driver with these options, unless the play says otherwise.
+---@param run fun(w: konductor.World, options: table): table
+---@param defaults fun(): table
+function M.replica_of(run, defaults)
+  return function(options)
+    local o = defaults()
+    for key, value in pairs(options or {}) do
+      o[key] = value
+    end
+    return function(w) return run(w, o) end
+  end
+end
+
+--- The record that all plays are about.
+---@param kind string
+function M.stored_of(kind)
+  return function(s)
+    return (s.store:get(kind, "x"))
+  end
+end
+
+--- The replica whose work runs now.
+function M.running(s)
+  local run = s.runs[#s.runs]
+  return run and not run.to_us and run.replica or nil
+end
+
+function M.until_running(s, name, limit_ms)
+  assert(s:run_until(function() return M.running(s) == name end, limit_ms or 60000), name .. " never ran")
+end
+
+return M
