@@ -39,6 +39,8 @@ local THAW_US = 100000
 ---@field holder string
 ---@field fence integer
 ---@field version string
+---@field since_us integer  its grant cannot have been written before
+---@field uid? string        of the object that it was granted
 ---@field start_us integer
 ---@field end_us? integer    nil: it may still run
 ---@field code? integer      nil: no stop was written
@@ -110,7 +112,8 @@ local function object_of(ctx, event)
   local key = key_of(event)
   local object = ctx.object[key]
   if not object then
-    object = { key = key, kind = event.kind, name = event.name, indexes = {}, runs = {}, active = {} }
+    object = { key = key, kind = event.kind, name = event.name, indexes = {}, runs = {}, active = {},
+      version_of = {}, grant_of = {} }
     ctx.object[key] = object
     ctx.objects[#ctx.objects + 1] = object
   end
@@ -126,9 +129,11 @@ local function note_start(object, index, event)
     run.depth = run.depth + 1
     return
   end
+  local grant = object.grant_of[id] or {}
   run = {
     session = event.session, holder = event.holder or event.session, fence = event.fence,
     version = event.version or object.version_of[id] or "", start_us = event.t_us, start = index, depth = 1,
+    since_us = grant.base and grant.base * 1000 or event.t_us, uid = grant.uid,
   }
   object.active[id] = run
   object.runs[#object.runs + 1] = run
@@ -153,8 +158,10 @@ end
 
 local function note_object(ctx, index, event)
   local object = object_of(ctx, event)
-  object.version_of = object.version_of or {}
   object.indexes[#object.indexes + 1] = index
+  if event.event == "claim" or event.event == "accept" then
+    object.grant_of[event.session .. ":" .. event.fence] = event
+  end
   if event.version and event.fence and event.session then
     object.version_of[event.session .. ":" .. event.fence] = event.version
   end

@@ -9,6 +9,7 @@
 ---   F2 main after its stages     H2 every start has its end
 ---   F3 stages in order           H3 no line is missing
 
+local DELETES = { delete = true }
 local FORGETS = { collect = true, reset = true, delete = true }
 local FREES = { release = true, grant = true, complete = true, fail = true }
 local OWNED = { accept = true, renew = true, release = true, complete = true, fail = true }
@@ -16,16 +17,23 @@ local OWNED = { accept = true, renew = true, release = true, complete = true, fa
 -- Of a kind of a user's own nothing is known but how many may run at once, if the caller says so.
 local EXCLUSIVE = { Lease = true, Once = true }
 
---- Was the object deleted by hand between these times? Who holds it learns that late when it is cut off, and a new
---- object knows nothing of it: then only the fence protects.
-local function is_deleted(ctx, object, from_us, to_us)
+--- Is there such an event of the object between these times? One whose time is not known exactly has an end, too.
+local function is_told(ctx, object, names, from_us, to_us)
   for _, index in ipairs(object.indexes) do
     local event = ctx.events[index]
-    if event.event == "delete" and event.t_us >= from_us and event.t_us <= to_us + ctx.slack_us then
+    if names[event.event] and (event.until_us or event.t_us) >= from_us and event.t_us <= to_us + ctx.slack_us then
       return true
     end
   end
   return false
+end
+
+--- Was the object deleted by hand between the grants of two runs? Who holds it learns that late when it is cut off, and
+--- a new object knows nothing of it: then only the fence protects. Two runs on one object are never excused.
+local function is_deleted(ctx, object, a, b)
+  local since_us, start_us = math.min(a.since_us, b.since_us), math.max(a.start_us, b.start_us)
+  local same = a.uid and a.uid == b.uid
+  return not same and is_told(ctx, object, DELETES, since_us, start_us)
 end
 
 --- Two runners at once, found by comparing each run with the one before it that ends last.
@@ -35,7 +43,7 @@ local function no_overlap(ctx)
     for _, run in ipairs(EXCLUSIVE[object.kind] and object.runs or {}) do
       local stop_us = longest and (longest.end_us or math.huge)
       if longest and stop_us - ctx.tolerance_us > run.start_us
-          and not is_deleted(ctx, object, longest.start_us, run.start_us) then
+          and not is_deleted(ctx, object, longest, run) then
         ctx.violate(object.kind == "Lease" and "L1" or "O2", run.start_us, { longest.start, run.start, longest.stop },
           "%s (fence %d) started on %s at %s while %s (fence %d) ran there %s", run.holder, run.fence, object.key,
           ctx.clock(run.start_us), longest.holder, longest.fence,
@@ -149,17 +157,22 @@ local function free_after_stop(ctx)
   end
 end
 
+--- The run that a completion records.
+local function run_of(object, index, event)
+  for _, run in ipairs(object.runs) do
+    if run.session == event.session and run.fence == event.fence and run.code == 0 and run.stop < index
+        and run.version == (event.version or "") then
+      return run
+    end
+  end
+end
+
 local function complete_after_success(ctx)
   for _, object in ipairs(ctx.objects) do
     for _, index in ipairs(object.indexes) do
       local event = ctx.events[index]
       if event.event == "complete" then
-        local proof
-        for _, run in ipairs(object.runs) do
-          proof = proof or run.session == event.session and run.fence == event.fence and run.code == 0
-            and run.stop < index and run.version == (event.version or "")
-        end
-        if not proof then
+        if not run_of(object, index, event) then
           ctx.violate("O1", event.t_us, { index }, '%s version "%s" was recorded as done under fence %d, but no run '
             .. "under it exited 0 before", object.key, event.version or "", event.fence)
         end
@@ -168,25 +181,17 @@ local function complete_after_success(ctx)
   end
 end
 
---- Was the object forgotten between these times, by its TTL or by an operator?
-local function is_forgotten(ctx, object, from_us, to_us)
-  for _, index in ipairs(object.indexes) do
-    local event = ctx.events[index]
-    if FORGETS[event.event] and event.t_us >= from_us and event.t_us <= to_us + ctx.slack_us then
-      return true
-    end
-  end
-  return false
-end
-
 local function no_run_after_done(ctx)
   for _, object in ipairs(ctx.objects) do
     for _, index in ipairs(object.indexes) do
       local done = ctx.events[index]
       if done.event == "complete" then
+        -- Its line may be late; what forgets the record comes after the work, and before the next.
+        local recorded = run_of(object, index, done)
+        local done_us = recorded and recorded.end_us or done.t_us
         for _, run in ipairs(object.runs) do
           if run.version == (done.version or "") and (run.fence > done.fence or run.start > index)
-              and not is_forgotten(ctx, object, done.t_us, run.start_us) then
+              and not is_told(ctx, object, FORGETS, done_us, run.start_us) then
             ctx.violate("O3", run.start_us, { index, run.start },
               '%s started %s version "%s" under fence %d, although it was done under fence %d', run.holder, object.key,
               run.version, run.fence, done.fence)
@@ -202,7 +207,7 @@ local function one_start_at_most(ctx)
     local first = {}
     for _, run in ipairs(object.at_most_once and object.runs or {}) do
       local before = first[run.version]
-      if before and not run.failed and not is_forgotten(ctx, object, before.start_us, run.start_us) then
+      if before and not run.failed and not is_told(ctx, object, FORGETS, before.since_us, run.start_us) then
         ctx.violate("O4", run.start_us, { before.start, run.start },
           'at-most-once %s version "%s" was started under fence %d and again under fence %d', object.key, run.version,
           before.fence, run.fence)

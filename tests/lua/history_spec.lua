@@ -197,6 +197,30 @@ describe("a Lease", function()
   holds("an overlap after the object was deleted by hand", deleted:format(1500))
   breaks("L1", "an overlap on an object that was deleted before", deleted:format(5))
 
+  local based = [[
+    10 a claim on=Lease/boss fence=1 rev=2 base=4 uid=%s
+    11 a start on=Lease/boss fence=1
+    %d - delete on=Lease/boss until_us=%d
+    2000 b claim on=Lease/boss fence=3 rev=3 base=1990 uid=%s
+    2001 b start on=Lease/boss fence=3
+    2400 a stop on=Lease/boss fence=1 code=137
+    2500 b stop on=Lease/boss fence=3 code=0
+  ]]
+  holds("an overlap when the object was deleted between the claim and the start", based:format("x", 5, 6000, "y"))
+  holds("an overlap when nobody knows when within a time the object was deleted", based:format("x", 1, 9000000, "y"))
+  breaks("L1", "an overlap on an object that was deleted before the claim", based:format("x", 2, 3999, "y"))
+  breaks("L1", "an overlap on one object, whatever was deleted meanwhile", based:format("x", 1500, 1600000, "x"))
+
+  holds("one who starts late, under the fence of an object that was deleted meanwhile", [[
+    10 a claim on=Lease/boss fence=1 rev=2 base=4 uid=x
+    11 - delete on=Lease/boss
+    20 b claim on=Lease/boss fence=3 rev=3 base=15 uid=y
+    21 b start on=Lease/boss fence=3
+    25 a start on=Lease/boss fence=1
+    30 a stop on=Lease/boss fence=1 code=137
+    40 b stop on=Lease/boss fence=3 code=0
+  ]])
+
   local frozen = [[
     10 a claim on=Lease/boss fence=1 rev=2
     11 a start on=Lease/boss fence=1
@@ -337,6 +361,8 @@ describe("a Once", function()
   ]])
   holds("a run after the record was collected", again .. "25 c collect on=Once/db")
   holds("a run after the record was reset", again .. "25 - reset on=Once/db")
+  holds("a run after a record was deleted whose line came later than that",
+    again:gsub("21 a complete", "24 a complete") .. "22 - delete on=Once/db")
   breaks("O3", "a run, the record collected before it was done last", again .. "5 c collect on=Once/db")
   breaks("O3", "a run, another object collected", again .. "25 c collect on=Once/other")
 
@@ -352,6 +378,10 @@ describe("a Once", function()
   holds("a second start of at-least-once work", (twice:gsub("mode=AtMostOnce", "")))
   breaks("O4", "a second start of work that the caller knows as at-most-once", (twice:gsub("mode=AtMostOnce", "")),
     { at_most_once = { db = true } })
+  holds("a second start of at-most-once work whose record was deleted between the claim and the start",
+    twice:gsub("rev=2", "rev=2 base=8") .. "9 - delete on=Once/db")
+  breaks("O4", "a second start of at-most-once work whose record was deleted before the claim",
+    twice:gsub("rev=2", "rev=2 base=8") .. "7 - delete on=Once/db")
   holds("one start for each version of at-most-once work", (twice:gsub("(3%d b %a+ on=Once/db) version=v1",
     "%1 version=v2")))
 
