@@ -6,12 +6,13 @@ import queue
 import threading
 
 from kube.test_crds import GROUP, install
-from lib import wait_for
+from lib import boot_ms, wait_for
 
 RULES = [{"apiGroups": ["konductor.io", "coordination.k8s.io"], "resources": ["*"], "verbs": ["*"]}]
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 MERGE = {"Content-Type": "application/merge-patch+json"}
+LATE_MS = 10000  # a request without an answer may be done so much later: a server is paused for 5 s at most
 TROUBLE = (OSError, AssertionError, TimeoutError)  # servers are down, by the other thread
 
 
@@ -197,7 +198,7 @@ class Api:
 
         return self.of_objects.give(flip)
 
-    # Objects. A deletion is told before and after, because it happens between.
+    # Objects.
 
     def collection(self, store, kind):
         if store == "kube":
@@ -218,12 +219,13 @@ class Api:
         store, kind, name = self.some_object()
 
         def act():
-            self.tell("delete", kind=kind.capitalize(), name=name)
+            since = boot_ms()
             try:
                 self.c.request("DELETE", self.path_of(store, kind, name), timeout=5)
+                until = boot_ms()
             except TROUBLE:
-                pass
-            self.tell("delete", kind=kind.capitalize(), name=name)
+                until = boot_ms() + LATE_MS
+            self.tell_deleted(kind.capitalize(), name, since, until)
 
         return self.of_objects.give(act)
 
@@ -245,29 +247,14 @@ class Api:
         names = sorted({n for w in range(20) for n in [f"page-{w * 10 + i}" for i in range(10)]} if kind == "once"
                        else {f"boss-{n}" for n in range(3)})
 
-        def told():
-            for name in names:
-                self.tell("delete", kind=kind.capitalize(), name=name)
-
         def act():
             path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}s.konductor.io"
-            over = threading.Event()
-
-            def tell_on():
-                while not over.wait(0.4):
-                    told()
-
-            told()
-            teller = threading.Thread(target=tell_on)
-            teller.start()
-            try:
-                patiently(lambda: self.must(self.c.request("DELETE", path).status in (200, 404)))
-                patiently(lambda: self.must(self.c.request("GET", path).status == 404))
-                patiently(lambda: install(self.c))
-            finally:
-                over.set()
-                teller.join()
-                told()
+            since = boot_ms()
+            patiently(lambda: self.must(self.c.request("DELETE", path).status in (200, 404)))
+            patiently(lambda: self.must(self.c.request("GET", path).status == 404))
+            for name in names:
+                self.tell_deleted(kind.capitalize(), name, since)
+            patiently(lambda: install(self.c))
 
         return self.of_objects.give(act)
 
