@@ -109,10 +109,15 @@ static int64_t age_ms(const struct kon_sqlite_db *db, const char *boot_id, int64
 	return age > 0 ? age : 0;
 }
 
-/* Borrows from the statement's row, which has FIELDS. */
-static struct kon_record row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt)
+/* Borrows from the statement's row, which has FIELDS.  KON_CORRUPT when a text is missing that no table of ours lacks. */
+static int row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_record *out, struct kon_err *err)
 {
-	struct kon_record record = {
+	static const int texts[] = {0, 1, 2, 4, 5, 6, 7};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (sqlite3_column_text(stmt, texts[i]) == NULL)
+			return kon_err_set(err, KON_CORRUPT, "a record in %s is damaged: it has no %s", db->path,
+			                   sqlite3_column_name(stmt, texts[i]));
+	*out = (struct kon_record){
 		.kind = (const char *)sqlite3_column_text(stmt, 0),
 		.name = (const char *)sqlite3_column_text(stmt, 1),
 		.uid = (const char *)sqlite3_column_text(stmt, 2),
@@ -125,7 +130,7 @@ static struct kon_record row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt)
 		.age_ms = age_ms(db, (const char *)sqlite3_column_text(stmt, 7), sqlite3_column_int64(stmt, 8),
 	                         sqlite3_column_int64(stmt, 9)),
 	};
-	return record;
+	return 0;
 }
 
 static bool keep_text(struct kon_buf *buf, const char *text, size_t size)
@@ -162,13 +167,14 @@ int kon_sqlite_db_read(struct kon_sqlite_db *db, const char *kind, const char *n
 	if (code != 0)
 		return code;
 	sqlite3_stmt *stmt = on_key(db, name != NULL ? GET : LIST, kind, name);
-	while ((result = step(db, stmt)) == SQLITE_ROW) {
-		struct kon_record found = row(db, stmt);
-		++*count;
-		record(data, &found);
+	while (code == 0 && (result = step(db, stmt)) != SQLITE_DONE) {
+		struct kon_record found;
+		code = result == SQLITE_ROW ? row(db, stmt, &found, err) : error_of(db, err);
+		if (code == 0) {
+			++*count;
+			record(data, &found);
+		}
 	}
-	if (result != SQLITE_DONE)
-		code = error_of(db, err);
 	sqlite3_reset(stmt);
 	return code;
 }
@@ -222,8 +228,9 @@ static int write_row(struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_re
 	int code;
 	int result = step(db, stmt);
 	if (result == SQLITE_ROW) {
-		*out = row(db, stmt);
-		code = keep(db, out, err);
+		code = row(db, stmt, out, err);
+		if (code == 0)
+			code = keep(db, out, err);
 	} else {
 		code = result == SQLITE_DONE ? none : error_of(db, err);
 	}
@@ -268,23 +275,21 @@ int kon_sqlite_db_create(struct kon_sqlite_db *db, const char *kind, const char 
 /* Why a write of the record at uid and rev found none to write. */
 static int why_not(struct kon_sqlite_db *db, const struct kon_record *record, struct kon_err *err)
 {
-	int64_t rev = 0;
-	bool same = false;
+	struct kon_record now;
+	int code;
 	sqlite3_stmt *stmt = on_key(db, GET, record->kind, record->name);
 	int result = step(db, stmt);
-	if (result == SQLITE_ROW) {
-		struct kon_record now = row(db, stmt);
-		rev = now.rev;
-		same = strcmp(now.uid, record->uid) == 0;
-	}
-	int code = result == SQLITE_ROW || result == SQLITE_DONE ? 0 : error_of(db, err);
-	sqlite3_reset(stmt);
-	if (code != 0)
-		return code;
 	if (result == SQLITE_DONE)
-		return kon_err_set(err, KON_ABSENT, "there is no %s %s any more", record->kind, record->name);
-	return kon_err_set(err, KON_CONFLICT, "%s %s %s: it has version %lld, not %lld", record->kind, record->name,
-	                   same ? "changed" : "was deleted and made again", (long long)rev, (long long)record->rev);
+		code = kon_err_set(err, KON_ABSENT, "there is no %s %s any more", record->kind, record->name);
+	else if (result != SQLITE_ROW)
+		code = error_of(db, err);
+	else if ((code = row(db, stmt, &now, err)) == 0)
+		code = kon_err_set(err, KON_CONFLICT, "%s %s %s: it has version %lld, not %lld", record->kind,
+		                   record->name,
+		                   strcmp(now.uid, record->uid) == 0 ? "changed" : "was deleted and made again",
+		                   (long long)now.rev, (long long)record->rev);
+	sqlite3_reset(stmt);
+	return code;
 }
 
 int kon_sqlite_db_replace(struct kon_sqlite_db *db, const struct kon_record *record, const char *status, size_t size,

@@ -151,7 +151,7 @@ static int identify(sqlite3 *db, const char *path, int64_t *version, struct kon_
 	if (ask(db, "SELECT count(*) FROM sqlite_schema", &tables) != 0 ||
 	    ask(db, "PRAGMA application_id", &application_id) != 0 || ask(db, "PRAGMA user_version", version) != 0)
 		return kon_schema_error(db, path, err);
-	if (application_id != APPLICATION_ID && (application_id != 0 || tables != 0 || *version != 0))
+	if (*version < 0 || (application_id != APPLICATION_ID && (application_id != 0 || tables != 0 || *version != 0)))
 		return kon_err_set(err, KON_CORRUPT, "%s is the database of another program: name another file", path);
 	if (*version > KON_SCHEMA_VERSION)
 		return kon_err_set(

@@ -165,7 +165,10 @@ static int sqlite_watch(struct kon_store *base, const char *kind, const char *na
 	if (sub == NULL)
 		return KON_SYSTEM;
 	sub->watch = watch;
-	sub->name = name != NULL ? strdup(name) : NULL;
+	if (name != NULL && (sub->name = strdup(name)) == NULL) {
+		end_sub(&sub->base);
+		return kon_err_set(err, KON_SYSTEM, "out of memory");
+	}
 	int code = kon_bell_watch(store->bells, key_of(store, kind, name), on_rung, sub, &sub->bell, err);
 	if (code != 0) {
 		end_sub(&sub->base);
@@ -223,14 +226,23 @@ static const struct kon_store_ops sqlite_ops = {
 	.close = sqlite_close,
 };
 
+/* PATH.d/NAME, to be freed; NULL without memory. */
+static char *beside(const struct sqlite_store *store, const char *name)
+{
+	char *dir;
+	return asprintf(&dir, "%s.d/%s", store->path, name) >= 0 ? dir : NULL;
+}
+
 /* Makes PATH.d/bell and PATH.d/live.  The session is open before anybody can read of it. */
 static int open_beside(struct sqlite_store *store, const char *session, struct kon_err *err)
 {
-	char *bell_dir = NULL;
-	if (asprintf(&bell_dir, "%s.d/bell", store->path) < 0 ||
-	    asprintf(&store->live_dir, "%s.d/live", store->path) < 0)
-		return kon_err_set(err, KON_SYSTEM, "out of memory");
-	int code = kon_fs_make_dirs(bell_dir, err);
+	char *bell_dir = beside(store, "bell");
+	store->live_dir = beside(store, "live");
+	int code = 0;
+	if (bell_dir == NULL || store->live_dir == NULL)
+		code = kon_err_set(err, KON_SYSTEM, "out of memory");
+	if (code == 0)
+		code = kon_fs_make_dirs(bell_dir, err);
 	if (code == 0)
 		code = kon_fs_make_dirs(store->live_dir, err);
 	if (code == 0)

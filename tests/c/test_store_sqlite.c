@@ -494,6 +494,36 @@ static void a_newer_format_is_refused_with_its_number(void **state)
 	refuse(f, KON_VERSION, "format 99");
 }
 
+static void a_format_below_the_first_is_nobodys_we_know(void **state)
+{
+	struct fixture *f = *state;
+	struct kon_store *store = open_store(f);
+	store->ops->close(store, true);
+	sqlite3_close(shell(f->path, "PRAGMA user_version = -200000"));
+	refuse(f, KON_CORRUPT, "another program");
+}
+
+static void a_record_without_a_text_is_said_to_be_damaged(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const columns[] = {"uid", "created", "spec", "status", "touched_boot_id"};
+	char sql[400], name[16];
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+		snprintf(name, sizeof(name), "n%zu", i);
+		assert_int_equal(create(f->store, name, &f->last), 0);
+		snprintf(sql, sizeof(sql),
+		         "PRAGMA writable_schema = ON;"
+		         "UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', ''); PRAGMA writable_schema = RESET;"
+		         "UPDATE records SET %s = NULL WHERE name = '%s'",
+		         columns[i], name);
+		sqlite3_close(shell(f->path, sql));
+		assert_int_equal(get(f->store, name, &f->last), KON_CORRUPT);
+		assert_non_null(strstr(f->last.detail, columns[i]));
+		f->last = (struct answer){.rev = 1, .uid = "none"};
+		assert_int_equal(replace(f->store, name, "{}", &f->last), KON_CORRUPT);
+	}
+}
+
 static void an_empty_file_becomes_a_store(void **state)
 {
 	struct fixture *f = *state;
@@ -695,6 +725,8 @@ int main(void)
 		CASE(a_damaged_database_is_said_to_be_damaged, setup),
 		CASE(another_programs_database_is_refused_and_left, setup),
 		CASE(a_newer_format_is_refused_with_its_number, setup),
+		CASE(a_format_below_the_first_is_nobodys_we_know, setup),
+		CASE(a_record_without_a_text_is_said_to_be_damaged, setup_open),
 		CASE(an_empty_file_becomes_a_store, setup),
 		CASE(a_file_taken_away_while_in_use_is_noticed_before_a_write, setup_open),
 		CASE(a_file_or_directory_that_cannot_be_written_is_denied, setup),
