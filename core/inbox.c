@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "lua_core.h"
 #include "task_impl.h"
 
 #define INBOX_TYPE "konductor.inbox"
@@ -111,7 +112,7 @@ static int inbox_wait(lua_State *L)
 	struct kon_sched *sched = inbox->sched;
 	struct kon_task *task = sched->running;
 	bool timed = !lua_isnoneornil(L, 2);
-	double until_ms = timed ? luaL_checknumber(L, 2) : 0;
+	int64_t at_ms = timed ? kon_lua_check_ms(L, 2) : INT64_MAX;
 
 	if (task == NULL || task->co != L)
 		return luaL_error(L, "wait is only possible in a task, not in a coroutine of the script's own");
@@ -129,8 +130,8 @@ static int inbox_wait(lua_State *L)
 		kon_inbox_push_first(L, inbox);
 		return 1;
 	}
-	/* Round up: a wait may end late, never early. */
-	int64_t at_ms = until_ms >= 9e15 ? INT64_MAX : (int64_t)until_ms + (until_ms > (double)(int64_t)until_ms);
+	if (at_ms != INT64_MAX && lua_tonumber(L, 2) > (double)at_ms)
+		at_ms++; /* a wait may end late, never early */
 	if (timed && at_ms <= kon_clock_boot_ms()) {
 		lua_pushnil(L);
 		lua_pushliteral(L, "timeout");
@@ -139,7 +140,7 @@ static int inbox_wait(lua_State *L)
 	inbox->waiter = task;
 	inbox->refs++;
 	task->waits_on = inbox;
-	if (timed && at_ms != INT64_MAX)
+	if (at_ms != INT64_MAX)
 		kon_timer_start(sched->loop, &task->deadline, at_ms);
 	return lua_yield(L, 0);
 }

@@ -172,6 +172,19 @@ describe("core.inbox and core.task", function()
     assert.equal("word", inbox:wait(core.now() + PATIENCE_MS).type)
   end)
 
+  it("wait until any time but one that is no number", function()
+    local inbox = core.inbox()
+    assert.error_matches(function() inbox:wait(0 / 0) end, "NaN")
+    assert.same({ nil, "timeout" }, { inbox:wait(-math.huge) })
+    assert.same({ nil, "timeout" }, { inbox:wait(-1e300) })
+    local done = core.inbox()
+    for _, never in ipairs { math.huge, 1e300 } do
+      core.task(done, function() return inbox:wait(never) end)
+      core.task(nil, function() inbox:post { type = "word" } end)
+      assert.equal("word", done:wait(core.now() + PATIENCE_MS).value.type)
+    end
+  end)
+
   it("take hundreds of arguments", function()
     local done, many = core.inbox(), {}
     for i = 1, 5000 do
