@@ -31,6 +31,21 @@ static void end_list(struct kon_kube_op *op)
 
 static void ask_page(struct kon_kube_op *op, const char *token);
 
+/* One that cannot be read must not hide the others. */
+static int take_item(struct kon_kube_op *op, const cJSON *item, int64_t date_s, struct kon_err *err)
+{
+	struct kon_kube_record *out = &op->read[op->count];
+	struct kon_err why = {0};
+	int code = kon_kube_read(op->store->dialect, item, op->kind, date_s, out, &why);
+	if (code == KON_CORRUPT)
+		code = kon_kube_read_damaged(op->store->dialect, item, op->kind, &why, out, err);
+	else
+		*err = why;
+	if (code == 0)
+		op->count++;
+	return code;
+}
+
 /* Takes page. */
 static int take_page(struct kon_kube_op *op, cJSON *page, int64_t date_s, struct kon_err *err)
 {
@@ -42,10 +57,9 @@ static int take_page(struct kon_kube_op *op, cJSON *page, int64_t date_s, struct
 	op->read = kon_kube_need(realloc(op->read, (op->count + more + 1) * sizeof(*op->read)));
 	cJSON_ArrayForEach(item, items)
 	{
-		int code = kon_kube_read(op->store->dialect, item, op->kind, date_s, &op->read[op->count], err);
+		int code = take_item(op, item, date_s, err);
 		if (code != 0)
 			return code;
-		op->count++;
 	}
 	return 0;
 }

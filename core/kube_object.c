@@ -319,11 +319,34 @@ int kon_kube_read(const struct kon_kube_dialect *dialect, const cJSON *object, c
 	return 0;
 }
 
+int kon_kube_read_damaged(const struct kon_kube_dialect *dialect, const cJSON *object, const char *kind,
+                          const struct kon_err *why, struct kon_kube_record *out, struct kon_err *err)
+{
+	*out = (struct kon_kube_record){.record = {.kind = kind, .spec = "", .status = ""}};
+	struct kon_record *record = &out->record;
+	struct kon_err unnamed = {0};
+	const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
+	const char *created = kon_kube_text(metadata, "creationTimestamp"), *object_name;
+	int code = kon_kube_identify(object, &object_name, &record->uid, &record->rev, err);
+	if (code != 0)
+		return code;
+	if (read_name(dialect, metadata, kind, object_name, out->name, &unnamed) != 0)
+		snprintf(out->name, KON_KUBE_NAME, "%s", object_name);
+	out->damage = strdup(why->detail);
+	if (out->damage == NULL)
+		abort();
+	record->name = out->name;
+	record->created = created != NULL ? created : "";
+	record->damage = out->damage;
+	return 0;
+}
+
 void kon_kube_record_done(struct kon_kube_record *record)
 {
 	cJSON_free(record->spec);
 	cJSON_free(record->status);
-	record->spec = record->status = NULL;
+	free(record->damage);
+	record->spec = record->status = record->damage = NULL;
 }
 
 int kon_kube_check_kept(const char *what, const char *sent, const char *got, struct kon_err *err)

@@ -23,6 +23,7 @@ struct kon_kube_record {
 	char name[KON_KUBE_NAME];
 	char *spec;
 	char *status;
+	char *damage;
 };
 
 /* What is written over an object. */
@@ -76,6 +77,11 @@ cJSON *kon_kube_parse(const char *text, size_t size, struct kon_err *err);
 int kon_kube_read(const struct kon_kube_dialect *dialect, const cJSON *object, const char *kind, int64_t date_s,
                   struct kon_kube_record *out, struct kon_err *err);
 void kon_kube_record_done(struct kon_kube_record *record);
+
+/* For an object that kon_kube_read() refuses as why says: what is known of it all the same, to be listed beside others.
+ * KON_CORRUPT when it has not even a name or version. */
+int kon_kube_read_damaged(const struct kon_kube_dialect *dialect, const cJSON *object, const char *kind,
+                          const struct kon_err *why, struct kon_kube_record *out, struct kon_err *err);
 
 /* What an event needs before its object is read: its name and version. */
 int kon_kube_identify(const cJSON *object, const char **object_name, const char **uid, int64_t *rev,

@@ -45,7 +45,8 @@ static int set_json(lua_State *L, const struct kon_record *record, const char *k
 	return 0;
 }
 
-int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
+/* What every record has, whatever is in it. */
+static void push_known(lua_State *L, const struct kon_record *record)
 {
 	lua_createtable(L, 0, 10);
 	set_string(L, "kind", record->kind);
@@ -54,6 +55,18 @@ int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct ko
 	set_string(L, "created", record->created);
 	set_number(L, "rev", record->rev);
 	set_number(L, "age_ms", record->age_ms);
+}
+
+/* One that cannot be read has neither spec nor status, so that nobody takes it for free. */
+static void push_damaged(lua_State *L, const struct kon_record *record, const char *damage)
+{
+	push_known(L, record);
+	set_string(L, "damage", damage);
+}
+
+int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
+{
+	push_known(L, record);
 	if (record->generation != 0)
 		set_number(L, "generation", record->generation);
 	if (record->deleting) {
@@ -79,11 +92,12 @@ static int push_records(lua_State *L, const struct kon_lua_value *value, struct 
 		return kon_lua_push_record(L, all->list[0], err);
 	lua_createtable(L, (int)all->count, 0);
 	for (size_t i = 0; i < all->count; i++) {
-		int code = kon_lua_push_record(L, all->list[i], err);
-		if (code != 0) {
-			lua_pop(L, 1);
-			return code;
-		}
+		const struct kon_record *record = all->list[i];
+		struct kon_err why = {0};
+		if (record->damage != NULL)
+			push_damaged(L, record, record->damage);
+		else if (kon_lua_push_record(L, record, &why) != 0)
+			push_damaged(L, record, why.detail);
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 	return 0;

@@ -75,8 +75,8 @@ static const char *put(char **at, const char *text, size_t size)
 struct kon_record *kon_record_copy(const struct kon_record *record)
 {
 	size_t kind = strlen(record->kind), name = strlen(record->name), uid = strlen(record->uid);
-	size_t created = strlen(record->created);
-	size_t text = kind + name + uid + created + record->spec_size + record->status_size + 6;
+	size_t created = strlen(record->created), damage = record->damage != NULL ? strlen(record->damage) : 0;
+	size_t text = kind + name + uid + created + damage + record->spec_size + record->status_size + 7;
 	struct kon_record *copy = malloc(sizeof(*copy) + text);
 	if (copy == NULL)
 		return NULL;
@@ -88,5 +88,7 @@ struct kon_record *kon_record_copy(const struct kon_record *record)
 	copy->created = put(&at, record->created, created);
 	copy->spec = put(&at, record->spec, record->spec_size);
 	copy->status = put(&at, record->status, record->status_size);
+	if (record->damage != NULL)
+		copy->damage = put(&at, record->damage, damage);
 	return copy;
 }

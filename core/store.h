@@ -37,6 +37,7 @@ struct kon_record {
 	size_t spec_size;
 	const char *status;
 	size_t status_size;
+	const char *damage; /* in a list, of what cannot be read: why, and spec and status are empty; else NULL */
 };
 
 /* On whose behalf a record is replaced.  A waiter that joins a queue is no sign of life of the holder. */

@@ -38,10 +38,26 @@ function M.status(command)
   return command:answer(object.sheet(("%s %s"):format(rec.kind, rec.name), form.lines(rec, view)))
 end
 
-local function json_list(command, records)
+local MEND = "%s; mend the object or delete it by hand"
+
+--- What is wrong with each record that cannot be read, by its place; nil when there is none.
+local function damages(command, records)
+  local found
+  for i, rec in ipairs(records) do
+    local view, _, sentence = FORMS[command.kind].view(rec)
+    if not view then
+      found = found or {}
+      found[i] = sentence
+    end
+  end
+  return found
+end
+
+local function json_list(command, records, damaged)
   local items = {}
   for i, rec in ipairs(records) do
     items[i] = object.api(rec, command.namespace)
+    items[i].damage = damaged[i]
   end
   return command:answer_json {
     apiVersion = object.API_VERSION, kind = command.kind .. "List", metadata = {}, items = command:json_list(items),
@@ -56,39 +72,44 @@ local function name_list(command, records)
   return command:answer(table.concat(lines))
 end
 
--- One damaged record must not hide the others.
-local function text_list(command, records)
-  local form, rows, damaged = FORMS[command.kind], {}, nil
-  for _, rec in ipairs(records) do
-    local view, word, sentence = form.view(rec)
-    if view then
-      rows[#rows + 1] = form.row(rec, view)
-    else
-      damaged = command:fail(word, sentence)
-    end
+local function damaged_row(form, rec)
+  local row = { rec.name, "Damaged" }
+  for i = 3, #form.columns do
+    row[i] = ""
   end
-  if #records == 0 then
-    command:remark(("no %ss in namespace %s"):format(command.kind:lower(), command.namespace))
-  elseif #rows > 0 then
-    local code = command:answer(object.grid(form.columns, rows))
-    return damaged or code
-  end
-  return damaged or 0
+  return row
 end
 
---- Shows all objects of a kind.
+local function text_list(command, records, damaged)
+  local form, rows = FORMS[command.kind], {}
+  for i, rec in ipairs(records) do
+    rows[i] = damaged[i] and damaged_row(form, rec) or form.row(rec, form.view(rec))
+  end
+  if #rows == 0 then
+    command:remark(("no %ss in namespace %s"):format(command.kind:lower(), command.namespace))
+    return 0
+  end
+  return command:answer(object.grid(form.columns, rows))
+end
+
+local LISTS = { json = json_list, yaml = json_list, name = name_list }
+
+--- Shows all objects of a kind. One that is damaged hides no other, and is told of after them.
 ---@param command koncli.Command
 ---@return integer exit_code
 function M.list(command)
   local records, word, sentence = command:list()
   if not records then
     return command:fail(word, sentence)
-  elseif command.options.output == "json" then
-    return json_list(command, records)
-  elseif command.options.output == "name" then
-    return name_list(command, records)
   end
-  return text_list(command, records)
+  local damaged = damages(command, records)
+  local code = (LISTS[command.options.output] or text_list)(command, records, damaged or {})
+  for i = 1, damaged and #records or 0 do
+    if damaged[i] then
+      code = command:fail("corrupt", MEND:format(damaged[i]))
+    end
+  end
+  return code
 end
 
 return M

@@ -149,6 +149,8 @@ end
 local function view(rec, read)
   if type(rec) ~= "table" or type(rec.rev) ~= "number" then
     return nil, "corrupt", "the record has no revision"
+  elseif rec.damage then
+    return nil, "corrupt", rec.damage
   end
   local spec, status = rec.spec or EMPTY, rec.status or EMPTY
   if type(spec) ~= "table" or type(status) ~= "table" then

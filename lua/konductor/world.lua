@@ -32,6 +32,7 @@ M.verbs = {
 ---@field age_ms integer          age of the last write by any manager but "queue", by the store's own clock
 ---@field spec table              what was declared; never written by a holder or candidate
 ---@field status table            what is so; {} right after create
+---@field damage? string           of list only: why it cannot be read; then it has neither spec nor status
 
 ---@class konductor.Event
 ---@field type "changed"|"gone"|"stop"|"started"|"failed"|"stopped"|"exit"|"empty"|"done"|string

@@ -54,6 +54,27 @@ class Spoilt(ClusterTest):
         done = self.cluster.run("run", script, "--listen", "off")
         self.assertEqual(done.stdout, "usage\tusage\t{}\n", done.stderr)
 
+    def test_a_list_shows_what_is_spoilt_beside_the_others_and_as_neither_free_nor_done(self):
+        made = self.cluster.script("""
+            local k = require "konductor"
+            for _, name in ipairs { "a", "b", "c" } do k.store.create("Widget", name, {}) end
+        """)
+        listed = self.cluster.script("""
+            local k = require "konductor"
+            for _, r in ipairs(k.store.list "Widget") do print(r.name, r.spec ~= nil, r.status ~= nil, r.damage) end
+        """)
+        self.assertEqual(self.cluster.run("run", made, "--listen", "off").returncode, 0)
+        self.edit("status", "{}")
+        db = sqlite3.connect(self.cluster.store_path, timeout=10)
+        with db:
+            db.execute("UPDATE records SET status = '[' WHERE name = 'b'")
+        db.close()
+        done = self.cluster.run("run", listed, "--listen", "off")
+        lines = [line.split("\t") for line in done.stdout.splitlines()]
+        self.assertEqual([line[:3] for line in lines],
+                         [["a", "true", "true"], ["b", "false", "false"], ["c", "true", "true"]], done.stderr)
+        self.assertIn("the status of Widget b is damaged", lines[1][3])
+
     def test_a_flow_meets_a_record_that_is_no_object(self):
         flow = self.cluster.script(FLOW)
         self.assertEqual(self.cluster.start(flow).wait(), 0)

@@ -43,6 +43,12 @@ describe("the view of a record", function()
     end
   end)
 
+  it("is refused with the reason of the store when that could not read it", function()
+    local rec = { kind = "Lease", name = "boss", rev = 1, damage = "the status is damaged: not JSON" }
+    assert.same({ nil, "corrupt", rec.damage }, { record.lease(rec) })
+    assert.same({ nil, "corrupt", rec.damage }, { record.once(rec) })
+  end)
+
   it("survives text of any bytes in the sentence", function()
     local _, _, sentence = lease { fence = "\0\n\255" .. ("x"):rep(100000) }
     assert.falsy(sentence:find("%c"))
