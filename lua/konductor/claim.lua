@@ -5,7 +5,7 @@
 ---   "ran"         this process did it, and it is recorded
 ---   "skipped"     it is done for this version
 ---   "failed"      no attempt is left; attempts, exit_code and last_error tell
----   "retry"       only with wait = false: our attempt failed, and others are left
+---   "retry"       only with wait or again = false: our attempt failed, and others are left
 ---   "superseded"  another took over while the work ran: it may be done twice
 ---   "doubt"       at-most-once work may or may not have run
 ---   "stopped"     asked to stop      "timeout"  not done within the time of the wait
@@ -25,6 +25,7 @@ local KIND = "Once"
 ---@field mode? "AtLeastOnce"|"AtMostOnce"
 ---@field max_attempts? integer
 ---@field backoff_ms? integer
+---@field again? boolean         default true; false: a failed attempt of its own ends it, though it waits for others
 
 ---@class konductor.ClaimResult
 ---@field outcome "ran"|"skipped"|"failed"|"retry"|"superseded"|"doubt"|"stopped"|"timeout"|"busy"|"error"
@@ -207,7 +208,7 @@ local function fail(c, grant, result, h)
   elseif outcome == "fatal" then
     return unrecorded(grant, result, value, detail)
   end
-  if c.o.wait == false and not final then
+  if (c.o.wait == false or c.o.again == false) and not final then
     return {
       outcome = "retry", code = result.code, version = grant.version, attempts = grant.attempt,
       exit_code = result.code, last_error = why, work = result, token = grant.fence,
@@ -249,6 +250,9 @@ local function after_work(c, grant, result, h)
   end
   return fail(c, grant, result, h)
 end
+
+--- For those whose claim outlives the process (oneshot.lua).
+M.step = step
 
 local POLICY = { renew = once.heartbeat, held = once.held, renewable = true }
 

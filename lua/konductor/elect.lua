@@ -108,7 +108,8 @@ local function take(c, action)
   return { base = base, fence = action.fence }
 end
 
--- One step of a candidate: the grant when it has one; or an outcome that ends the wait.
+-- One step of a candidate: the grant when it has one; or an outcome that ends the wait, when busy with the time from
+-- which another look is worth while.
 local function step(c)
   local outcome, code, detail = c:ready()
   if outcome then
@@ -128,7 +129,7 @@ local function step(c)
       return grant
     end
   elseif c.o.wait == false then
-    return nil, "busy", nil, action.why
+    return nil, "busy", nil, action.why, action.until_ms
   else
     c:say(action)
     if act == "wait" then
@@ -245,6 +246,9 @@ local function elect(c)
     c:log("info", "standing by again")
   end
 end
+
+--- For those whose hold outlives the process (oneshot.lua).
+M.step, M.withdraw = step, withdraw
 
 --- Holds the lease while the work runs. *waits*
 ---@param w konductor.World

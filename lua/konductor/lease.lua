@@ -196,6 +196,26 @@ function M.release(rec, me)
   return s, head.session
 end
 
+--- Takes the hold from whoever has it, by the word of a person: the lease is free, and those in the queue come first.
+--- The fence grows, so that what the old holder still does can be told from what the next one does.
+---@param rec konductor.Record
+---@param me {op: string}
+---@return table? status
+---@return string? code  "absent" when nobody holds it
+---@return string? sentence
+function M.revoke(rec, me)
+  local v, code, sentence = record.lease(rec)
+  if not v then
+    return nil, code, sentence
+  elseif v.holder == "" then
+    return nil, "absent", "nobody holds it"
+  end
+  local s = record.successor(rec)
+  free(s)
+  s.fence, s.op, s.renewals, s.preempt, s.foreign = ttl.next_fence(v.fence, rec.rev), me.op, 0, nil, nil
+  return s
+end
+
 -- Whether this candidate may ask the holder to make way. A request of somebody who left
 -- the queue no longer counts.
 local function may_ask(v, me)

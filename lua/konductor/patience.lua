@@ -30,10 +30,11 @@ Patience.__index = Patience
 ---@param w konductor.World
 ---@param say fun(level: "warn"|"info", text: string)
 ---@param ends boolean  never longer than at the start: for what does not wait
+---@param start_ms? number  how long silence is borne at the start; default START_MS
 ---@return konductor.Patience
-function M.new(w, say, ends)
+function M.new(w, say, ends, start_ms)
   return setmetatable({
-    w = w, say = say, ends = ends, answered = {}, refused = false, again_at = 0,
+    w = w, say = say, ends = ends, start_ms = start_ms or M.START_MS, answered = {}, refused = false, again_at = 0,
     since = w.now(), -- when the trouble began: nothing has been answered so far
   }, Patience)
 end
@@ -79,7 +80,7 @@ function Patience:failed(verb, code, detail)
   self.since = self.since or now
   if early and refused then
     return code, detail
-  elseif early and now - self.since >= M.START_MS then
+  elseif early and now - self.since >= self.start_ms then
     return code == "full" and code or "store", detail
   end
   if not self.said or refused and not self.refused then
@@ -88,7 +89,7 @@ function Patience:failed(verb, code, detail)
     self.say("warn", sentence:format(detail or code))
   end
   self.refused, self.failing = refused, verb
-  grow(self, now, early and self.since + M.START_MS or math.huge)
+  grow(self, now, early and self.since + self.start_ms or math.huge)
 end
 
 return M
