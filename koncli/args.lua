@@ -29,9 +29,12 @@ end
 
 ---@class koncli.Verb            a module koncli.NOUN.VERB
 ---@field summary string         one line
----@field formats? string[]      of -o; default: text, json, name
+---@field formats? string[]      of -o; default: text, json, yaml, name
 ---@field names boolean          whether it takes a NAME
 ---@field describe? fun(parser: table)  its own options
+---@field environment? {token?: boolean, timeout?: boolean}  options that the environment may give
+---@field check? fun(options: table): string?  what is wrong with them, after they were read
+---@field runs? boolean          whether a command stands behind "--"
 ---@field examples string        for its help
 ---@field run fun(command: koncli.Command, options: table): integer  returns the exit code
 
@@ -44,7 +47,7 @@ local function describe(parser, verb)
     verb.describe(parser)
   end
   cli_args.add_store_options(parser)
-  parser:option("-o --output"):choices(verb.formats or { "text", "json", "name" }):default "text"
+  parser:option("-o --output"):choices(verb.formats or { "text", "json", "yaml", "name" }):default "text"
     :description("The form of the answer.")
   parser:option("--log-level"):choices { "error", "warn", "info", "debug" }
     :description("What is said on standard error besides. Default: warn.")

@@ -6,7 +6,9 @@ local cas = require "konductor.cas"
 local core = require "konductor.core"
 local exit = require "koncli.exit"
 local names = require "konductor.names"
+local oneshot = require "konductor.oneshot"
 local object = require "koncli.object"
+local options_of = require "koncli.options"
 local setup = require "konductor.cli.setup"
 local text = require "konductor.text"
 
@@ -21,6 +23,8 @@ local PATIENCE_MS = 10000
 ---@field world konductor.World
 ---@field namespace string
 ---@field place string           the store, for sentences
+---@field choice konductor.StoreChoice
+---@field made table             what cli/setup.lua made
 ---@field options table
 ---@field deadline_ms number     boot clock: when passing failures become final
 local Command = {}
@@ -62,10 +66,13 @@ function Command:remark(sentence)
   end
 end
 
---- Writes a value as one line of JSON.
+--- Writes a value for programs: as one line of JSON, or as YAML.
 ---@param value table
 ---@return integer exit_code
 function Command:answer_json(value)
+  if self.options.output == "yaml" then
+    return self:answer(require("konductor.kube.yaml").encode(value))
+  end
   local line, _, detail = core.json.encode(value)
   if not line then
     return self:fail("corrupt", detail)
@@ -73,17 +80,26 @@ function Command:answer_json(value)
   return self:answer(line .. "\n")
 end
 
+--- Writes the object in the form asked for by -o, or a text.
+---@param record konductor.Record
+---@param text_form string
+---@return integer exit_code
+function Command:answer_object(record, text_form)
+  local output = self.options.output
+  if output == "json" or output == "yaml" then
+    return self:answer_json(object.api(record, self.namespace))
+  elseif output == "name" then
+    return self:answer(object.full_name(record) .. "\n")
+  end
+  return self:answer(text_form)
+end
+
 --- Writes what a change did: the sentence, or the object as asked for by -o.
 ---@param record konductor.Record
 ---@param sentence string
 ---@return integer exit_code
 function Command:answer_change(record, sentence)
-  if self.options.output == "json" then
-    return self:answer_json(object.api(record, self.namespace))
-  elseif self.options.output == "name" then
-    return self:answer(object.full_name(record) .. "\n")
-  end
-  return self:answer(sentence .. "\n")
+  return self:answer_object(record, sentence .. "\n")
 end
 
 --- A list that stays one in JSON when it is empty.
@@ -138,10 +154,10 @@ end
 local UNKNOWN = "the store did not answer; the change may or may not have been applied: look with koncli %s status %s"
 
 --- Writes a new status, computed again from the record as it is whenever somebody else
---- wrote in between.
+--- wrote in between. With a status, `change` may name the session to wake first.
 ---@param change fun(record: konductor.Record): table?, string?, string?
 ---@return konductor.Record? record
----@return string? word
+---@return string|number|nil word  or, with a record, when the write was sent
 ---@return string? sentence
 function Command:change(change)
   while true do
@@ -154,10 +170,10 @@ function Command:change(change)
     if not status then
       return nil, word, sentence
     end
-    local how = { by = "holder", give_up_at = self.deadline_ms }
+    local how = { by = "holder", first = word, give_up_at = self.deadline_ms }
     local outcome, value, extra = cas.replace(self.world, record, status, how)
     if outcome == "ok" then
-      return value
+      return value, extra
     elseif outcome == "fatal" then
       return nil, value, extra
     elseif outcome == "unknown" then
@@ -202,6 +218,18 @@ function Command:delete(may)
   end
 end
 
+--- How far the clocks of the store's servers may be apart: what a first look allows for.
+---@return integer ms
+function Command:skew_ms()
+  return self.choice.connection and oneshot.SKEW_MS or 0
+end
+
+--- The signal that asked this process to stop.
+---@return integer?
+function Command:signal()
+  return self.made.control.stop_signal
+end
+
 local function check(options, verb)
   if verb.names then
     local ok, _, sentence = names.check(options.name)
@@ -209,16 +237,9 @@ local function check(options, verb)
       return sentence
     end
   end
-  local empty = setup.empty(options, { "store", "namespace", "kubeconfig", "context" })
-  if empty then
-    return empty
-  end
-  if options.version then
-    local ok, _, sentence = names.version(options.version)
-    if not ok then
-      return "--version: " .. sentence
-    end
-  end
+  return setup.empty(options, { "store", "namespace", "kubeconfig", "context", "holder", "token" })
+    or options_of.read(options, core.environ(), verb.environment or {})
+    or verb.check and verb.check(options)
 end
 
 local function open(title, kind, options)
@@ -230,6 +251,11 @@ local function open(title, kind, options)
   if not choice then
     return nil, word, detail
   end
+  sentence = options_of.too_short(kind == "Lease" and options.ttl_ms or nil, "--ttl", choice)
+    or options_of.too_short(options.hold_ms, "--hold", choice)
+  if sentence then
+    return nil, "usage", sentence
+  end
   local store
   store, word, detail = made.open_store()
   if not store then
@@ -237,8 +263,26 @@ local function open(title, kind, options)
   end
   return setmetatable({
     title = title, kind = kind, world = made.world, namespace = choice.namespace, place = choice.place,
-    options = options, deadline_ms = made.world.now() + PATIENCE_MS,
+    choice = choice, made = made, options = options, deadline_ms = made.world.now() + PATIENCE_MS,
   }, Command), store
+end
+
+-- The command line behind "--", for the verbs that run one.
+local function split(verb, argv)
+  if not verb.runs then
+    return argv
+  end
+  local own, command = {}, nil
+  for _, word in ipairs(argv) do
+    if command then
+      command[#command + 1] = word
+    elseif word == "--" then
+      command = {}
+    else
+      own[#own + 1] = word
+    end
+  end
+  return own, command
 end
 
 local KINDS = { once = "Once", lease = "Lease" }
@@ -251,10 +295,12 @@ local KINDS = { once = "Once", lease = "Lease" }
 function M.run(noun, name, argv)
   local title = noun .. " " .. name
   local verb = require(("koncli.%s.%s"):format(noun, name))
-  local options, code = args.parse(title, verb, argv)
+  local own, words = split(verb, argv)
+  local options, code = args.parse(title, verb, own)
   if not options then
     return code
   end
+  options.command = words
   options.log_level = options.log_level or "warn"
   local sentence = check(options, verb)
   if sentence then
@@ -267,7 +313,9 @@ function M.run(noun, name, argv)
     return exit.of(store)
   end
   code = verb.run(command, options)
-  store:close()
+  if not command.keeps_store then
+    store:close()
+  end
   return code
 end
 

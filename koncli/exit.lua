@@ -11,7 +11,8 @@ local M = {
 }
 
 local OF = {
-  absent = M.ABSENT, timeout = M.TIMEOUT, denied = M.DENIED, claimed = M.UNAVAILABLE, usage = M.USAGE,
+  absent = M.ABSENT, timeout = M.TIMEOUT, denied = M.DENIED, claimed = M.UNAVAILABLE, lost = M.UNAVAILABLE,
+  usage = M.USAGE,
 }
 
 --- The exit code for a word of core/errors.def, or for "claimed": somebody has it.

@@ -9,15 +9,10 @@ local M = {}
 
 --- The verbs of each noun, in the order of the help.
 M.VERBS = {
-  once = { "status", "list", "check", "reset", "resolve", "delete" },
-  lease = { "status", "list" },
-}
-
---- What belongs to koncli, but is not in this version.
-local LATER = {
-  once = { "create", "run", "claim", "done", "fail" },
-  lease = { "create", "acquire", "renew", "release", "delete", "run" },
-  [""] = { "status" },
+  once = {
+    "create", "check", "status", "list", "run", "claim", "done", "fail", "reset", "resolve", "delete",
+  },
+  lease = { "create", "acquire", "renew", "release", "run", "status", "list", "delete" },
 }
 
 --- Commands without a verb, each a module koncli.NAME.
@@ -65,17 +60,11 @@ end
 function M.unknown(noun, verb)
   local verbs = M.VERBS[noun]
   if not verbs then
-    if contains(LATER[""], noun) then
-      return ("koncli %s is not in this version; there are %s"):format(noun, table.concat(WORDS, ", "))
-    end
     return "there is no command " .. instead(noun, WORDS)
   elseif not verb then
     return ("koncli %s needs a verb: %s"):format(noun, table.concat(verbs, ", "))
   elseif contains(verbs, verb) then
     return nil
-  elseif contains(LATER[noun], verb) then
-    return ("koncli %s %s is not in this version; the verbs of %s are %s"):format(noun, verb, noun,
-      table.concat(verbs, ", "))
   end
   return ("koncli %s has no verb %s"):format(noun, instead(verb, verbs))
 end

@@ -23,7 +23,7 @@ function M.describe(parser)
     parser:flag("--ran"):description("It did run."),
     parser:flag("--not-run"):target("not_run"):description("It did not run."))
   parser:option("--version"):argname("VERSION"):description("Only if the claim is for this version.")
-  parser:option("--token"):argname("NUMBER"):description("Only if the claim has this fencing number."):convert(tonumber)
+  parser:option("--token"):argname("NUMBER"):description("Only if the claim has this fencing number.")
 end
 
 local function may_run(world, view)

@@ -1,0 +1,88 @@
+"""One-shot steps of koncli on a real API server, as custom resources and as Leases alone, and what they cost there."""
+
+import collections
+import unittest
+
+from koncli_steps import LEADER, LeaseSteps, OnceSteps
+from kube.cluster import shared_cluster
+from kube.test_crds import install
+from test_koncli import KoncliTest
+
+
+class OnServer(KoncliTest):
+    store = "kube"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.c = shared_cluster()
+        install(cls.c)
+
+    def setUp(self):
+        super().setUp()
+        self.ns = self.c.namespace()
+        self.extra = {"KONDUCTOR_STORE": self.store, "KONDUCTOR_NAMESPACE": self.ns, "KUBECONFIG": self.c.kubeconfig()}
+
+    def environment(self, more=None):
+        return self.cluster.env({**self.extra, **(more or {})})
+
+    def leader(self, name):
+        return self.cluster.start(self.cluster.script(LEADER), name=name, env=self.extra)
+
+
+class Lease(LeaseSteps, OnServer):
+    def make_unrenewable(self, name):
+        self.c.kubectl("patch", "leases.konductor.io", name, "-n", self.ns, "--type=merge", "-p", '{"spec":{"renewable":false}}')
+
+    def test_a_time_to_live_that_the_store_does_not_grant_is_refused(self):
+        self.assertIn("the shortest is 3s", self.refused(64, "lease", "acquire", "db", "--ttl", "2s"))
+        self.assertIn("the shortest is 3s", self.refused(64, "once", "claim", "db", "--hold", "2s"))
+
+
+class LeaseAlone(LeaseSteps, OnServer):
+    store = "kube-lease"
+
+    def make_unrenewable(self, name):
+        self.c.kubectl("annotate", "leases.coordination.k8s.io", name, "-n", self.ns, "--overwrite",
+                       'konductor.io/spec={"ttl":"10m","renewable":false}')
+
+
+class Once(OnceSteps, OnServer):
+    pass
+
+
+class OnceAlone(OnceSteps, OnServer):
+    store = "kube-lease"
+
+
+class Costs(OnServer):
+    def setUp(self):
+        super().setUp()
+        rules = [{"apiGroups": ["konductor.io"], "resources": ["*"], "verbs": ["*"]}]
+        token = self.c.service_account(self.ns, "shell", rules)
+        self.user = f"system:serviceaccount:{self.ns}:shell"
+        self.extra["KUBECONFIG"] = self.c.kubeconfig(user=f"{self.ns}-shell", token=token, namespace=self.ns)
+
+    def of(self, *args):
+        """What a command sends."""
+        mark = self.c.audit_mark()
+        done = self.koncli(*args)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        verbs = (event["verb"] for event in self.c.audit(mark, stage="RequestReceived", user=self.user))
+        return dict(collections.Counter(verbs))
+
+    def test_of_acquiring_are_two_requests_and_three_where_the_lease_is_to_be_made(self):
+        self.assertEqual(self.of("lease", "acquire", "db"), {"get": 1, "create": 1, "update": 1})
+        self.assertEqual(self.of("lease", "renew", "db"), {"get": 1, "update": 1})
+        self.assertEqual(self.of("lease", "release", "db"), {"get": 1, "update": 1})
+        self.assertEqual(self.of("lease", "acquire", "db"), {"get": 1, "update": 1})
+
+    def test_of_claiming_are_as_many_and_of_a_check_is_one(self):
+        self.assertEqual(self.of("once", "claim", "init"), {"get": 1, "create": 1, "update": 1})
+        self.assertEqual(self.of("once", "done", "init"), {"get": 1, "update": 1})
+        self.assertEqual(self.of("once", "check", "init"), {"get": 1})
+
+
+del KoncliTest, LeaseSteps, OnceSteps
+
+if __name__ == "__main__":
+    unittest.main()
