@@ -27,7 +27,8 @@ struct kon_kube_call {
 	int64_t give_up_at_ms;
 	uint64_t era; /* of the credentials it was sent with */
 	enum place place;
-	bool again; /* sent again with other credentials */
+	bool again;   /* sent again with other credentials */
+	bool resent;  /* sent again because its connection broke */
 };
 
 struct kon_kube {
@@ -134,7 +135,7 @@ static void send_call(struct kon_kube_call *call)
 		.timeout_ms = call->give_up_at_ms > now_ms ? call->give_up_at_ms - now_ms : 1,
 		.idle_ms = call->request.idle_ms,
 		.max_bytes = call->request.max_bytes,
-		.fresh = kube->fresh || call->request.fresh,
+		.fresh = kube->fresh || call->again || call->request.fresh,
 		.piece = call->request.piece != NULL ? on_piece : NULL,
 		.done = on_answer,
 		.data = call,
@@ -251,18 +252,36 @@ void kon_kube_credentials_failed(struct kon_kube *kube, const char *why)
 
 /* ---- answers ---- */
 
+/* Whether a call whose connection broke is sent once more: a read has no effect that could happen twice.  An API server
+ * that refuses credentials, or stops, says GOAWAY, and requests that cross it on the wire are lost. */
+static bool read_again(const struct kon_kube_call *call)
+{
+	return !call->resent && call->request.piece == NULL && strcmp(call->request.method, "GET") == 0 &&
+	       kon_clock_boot_ms() < call->give_up_at_ms;
+}
+
+/* An API server closes the connection over which it has refused credentials. */
+static void note_connection(struct kon_kube *kube, const struct kon_http_answer *answer)
+{
+	if (answer->code == KON_UNKNOWN || (answer->code == 0 && answer->status == 401))
+		kube->fresh = true;
+	else if (answer->code == 0)
+		kube->fresh = false;
+}
+
 static void on_answer(void *data, const struct kon_http_answer *answer)
 {
 	struct kon_kube_call *call = data;
 	call->http = NULL;
-	if (answer->code == KON_UNKNOWN)
-		call->kube->fresh = true;
-	else if (answer->code == 0)
-		call->kube->fresh = false;
-	if (answer->code == 0 && answer->status == 429)
+	note_connection(call->kube, answer);
+	if (answer->code == KON_UNKNOWN && read_again(call)) {
+		call->resent = true;
+		send_call(call);
+	} else if (answer->code == 0 && answer->status == 429) {
 		close_gate(call, answer->retry_after_ms);
-	else if (answer->code != 0 || answer->status != 401 || !renew_credentials(call))
+	} else if (answer->code != 0 || answer->status != 401 || !renew_credentials(call)) {
 		finish(call, answer);
+	}
 }
 
 static char *join(const char *a, const char *b)

@@ -9,6 +9,7 @@ import unittest
 from pathlib import Path
 
 from kube.cluster import shared_cluster, wait_for
+from kube.http_proxy import HttpProxy, drop_answer, refuse, truncate
 from kube.lua import crds, install_crds, run_lua
 from lib import binary
 
@@ -79,6 +80,35 @@ class Refusals(OnServer):
     def test_a_value_that_the_definition_refuses_is_told_with_its_field(self):
         (shown,) = self.lua('local w = t.world()\nshow(w.create("Lease", "a", { ttl = 7 }))')
         self.says(shown, "config", "spec.ttl")
+
+
+class BrokenConnections(OnServer):
+    def through(self, *cuts):
+        """A proxy that breaks requests off, and its environment for lua()."""
+        proxy = HttpProxy(self.c)
+        self.addCleanup(proxy.close)
+        for action, method, times in cuts:
+            proxy.once(action, method, times=times)
+        return proxy, {"KUBE_SERVER": proxy.url}
+
+    def test_a_read_that_breaks_off_is_sent_once_more(self):
+        for cut in (refuse(), drop_answer(), truncate(10)):
+            proxy, env = self.through((cut, "GET", 1))
+            (shown,) = self.lua('local w = t.world()\nshow(w.get("Once", "a"))', **env)
+            self.says(shown, "absent")
+            self.assertEqual(2, len(proxy.seen("GET", "/onces/a")))
+
+    def test_a_read_that_breaks_off_twice_is_told(self):
+        proxy, env = self.through((drop_answer(), "GET", 5))
+        (shown,) = self.lua('local w = t.world()\nshow(w.get("Once", "a"))', **env)
+        self.says(shown, "store", "broken off after it was sent")
+        self.assertEqual(2, len(proxy.seen("GET", "/onces/a")))
+
+    def test_a_write_that_breaks_off_is_never_sent_again(self):
+        proxy, env = self.through((drop_answer(), "POST", 1))
+        (shown,) = self.lua('local w = t.world()\nshow(w.create("Once", "a", { ttl = "1h" }))', **env)
+        self.says(shown, "unknown")
+        self.assertEqual(1, len(proxy.seen("POST")))
 
 
 class Credentials(OnServer):
