@@ -18,8 +18,8 @@ forwarded. p.hook may be set to a function(request) that returns an action, or N
     truncate(n)            forwarded; the head of the answer and n bytes of its body, then the connection ends
     refuse()               not forwarded; the connection is reset
 
-Credentials that are headers pass through; a client certificate ends here. HTTP/2 is not offered: its GOAWAY comes from
-the server itself, when it is stopped (Cluster.stop_apiserver) or with --goaway-chance=0.02.
+Credentials that are headers pass through; a client certificate ends here. HTTP/2 is not offered: h2_proxy.py
+has that, and its GOAWAY also comes from the server itself, when it is stopped or with --goaway-chance=0.02.
 """
 
 import contextlib
