@@ -14,6 +14,7 @@
 /* The step that failed, for the sentence that konductor makes of it. */
 enum kon_child_step {
 	KON_CHILD_PREPARE, /* descriptors, fork */
+	KON_CHILD_LATE,    /* the deadline passed before the fork */
 	KON_CHILD_DIRECTORY,
 	KON_CHILD_EXEC,
 	KON_CHILD_INTERPRETER /* the file exists, what it asks to be run by does not */
@@ -25,8 +26,8 @@ struct kon_child_report {
 };
 
 /*
- * Becomes the command.  stdio are close-on-exec duplicates above 2; 0 to 2 may hold anything.  On failure writes
- * a struct kon_child_report to report_fd and exits; otherwise exec closes report_fd.  tty_fd may be -1.
+ * Becomes the command.  stdio are close-on-exec duplicates above 2, and report_fd is above 2; 0 to 2 may hold anything.
+ * On failure writes a struct kon_child_report to report_fd and exits; otherwise exec closes report_fd.  tty_fd may be -1.
  */
 _Noreturn void kon_child_run(const struct kon_guard_plan *plan, pid_t guard, const int stdio[3], int report_fd,
                              int tty_fd);

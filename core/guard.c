@@ -77,7 +77,7 @@ static void tell(struct guard *guard, struct kon_guard_msg msg)
 		guard->outbox[guard->queued++] = msg;
 }
 
-static void tell_failed(struct guard *guard, int step, int errnum)
+static void tell_failed(struct guard *guard, enum kon_child_step step, int errnum)
 {
 	guard->failed = true;
 	tell(guard, (struct kon_guard_msg){.kind = KON_GUARD_FAILED, .number = errnum, .step = step});
@@ -101,7 +101,7 @@ static void kill_tree(struct guard *guard)
 	if (!guard->killing) {
 		guard->killing = true;
 		guard->retry_ms = FIRST_RETRY_MS;
-		tell(guard, (struct kon_guard_msg){.kind = KON_GUARD_KILLING, .first_ms = kon_clock_boot_us()});
+		tell(guard, (struct kon_guard_msg){.kind = KON_GUARD_KILLING, .at_us = kon_clock_boot_us()});
 	}
 	kill_round(guard);
 }
@@ -155,20 +155,13 @@ static void term_tree(struct guard *guard, enum kon_proc_end end)
 
 /* ---- deadlines ---- */
 
-static int64_t earlier(int64_t a_ms, int64_t b_ms)
-{
-	if (a_ms == 0 || b_ms == 0)
-		return a_ms + b_ms;
-	return a_ms < b_ms ? a_ms : b_ms;
-}
-
 static void set_clock(struct guard *guard)
 {
 	int64_t at_ms = 0;
 	if (!guard->killing) {
-		at_ms = earlier(guard->kill_at_ms, guard->stop_kill_at_ms);
+		at_ms = kon_earlier_ms(guard->kill_at_ms, guard->stop_kill_at_ms);
 		if (!guard->termed)
-			at_ms = earlier(at_ms, guard->term_at_ms);
+			at_ms = kon_earlier_ms(at_ms, guard->term_at_ms);
 	}
 	struct itimerspec spec = {.it_value = {.tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000}};
 	timerfd_settime(guard->clock_fd, TFD_TIMER_ABSTIME, &spec, NULL);
@@ -181,12 +174,17 @@ static void arm(struct guard *guard, int64_t term_at_ms, int64_t kill_at_ms)
 	guard->term_at_ms = term_at_ms < 0 ? 1 : term_at_ms;
 }
 
+static bool is_overdue(const struct guard *guard, int64_t now_ms)
+{
+	return guard->kill_at_ms != 0 && now_ms >= guard->kill_at_ms;
+}
+
 static void check_deadlines(struct guard *guard)
 {
 	int64_t now_ms = kon_clock_boot_ms();
 	if (guard->killing)
 		return;
-	if (guard->kill_at_ms != 0 && now_ms >= guard->kill_at_ms) {
+	if (is_overdue(guard, now_ms)) {
 		if (!guard->termed)
 			guard->end = KON_PROC_DEADMAN;
 		kill_tree(guard);
@@ -202,7 +200,7 @@ static void stop(struct guard *guard, int64_t grace_ms)
 {
 	int64_t now_ms = kon_clock_boot_ms();
 	int64_t at_ms = grace_ms < INT64_MAX - now_ms ? now_ms + grace_ms : INT64_MAX;
-	guard->stop_kill_at_ms = earlier(guard->stop_kill_at_ms, at_ms);
+	guard->stop_kill_at_ms = kon_earlier_ms(guard->stop_kill_at_ms, at_ms);
 	if (grace_ms > 0)
 		term_tree(guard, KON_PROC_STOPPED);
 	else if (!guard->termed)
@@ -312,6 +310,9 @@ static int open_events(struct guard *guard)
 static int start_child(struct guard *guard)
 {
 	int report[2];
+	/* All may have been frozen since konductor looked at the clock, for longer than the hold. */
+	if (is_overdue(guard, kon_clock_boot_ms()))
+		return ETIME;
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
 		return errno;
 	pid_t self = getpid();
@@ -370,7 +371,7 @@ static void watch(struct guard *guard)
 /* Says that nobody is left, after letting go of what says so to others. */
 static void say_gone(struct guard *guard)
 {
-	struct kon_guard_msg msg = {.kind = KON_GUARD_GONE, .first_ms = kon_clock_boot_us()};
+	struct kon_guard_msg msg = {.kind = KON_GUARD_GONE, .at_us = kon_clock_boot_us()};
 	kon_guard_fds_drop_keep(&guard->fds);
 	tell(guard, msg);
 	while (guard->queued > 0 && !guard->orphaned) {
@@ -403,7 +404,7 @@ void kon_guard_run(const struct kon_guard_plan *plan)
 	if (errnum == 0)
 		watch(&guard);
 	else
-		tell_failed(&guard, KON_CHILD_PREPARE, errnum);
+		tell_failed(&guard, errnum == ETIME ? KON_CHILD_LATE : KON_CHILD_PREPARE, errnum);
 	say_gone(&guard);
 	_exit(0);
 }

@@ -25,9 +25,9 @@ enum kon_guard_kind {
 	KON_GUARD_STARTED, /* number: pid */
 	KON_GUARD_FAILED,  /* number: errno, step: enum kon_child_step */
 	KON_GUARD_STOPPED, /* number: signal */
-	KON_GUARD_KILLING, /* first_ms: when, in MICROSECONDS on the boot clock */
+	KON_GUARD_KILLING, /* at_us: when */
 	KON_GUARD_EXITED,  /* number: wait status, step: enum kon_proc_end */
-	KON_GUARD_GONE     /* no descendant is left and keep_fd is closed; first_ms: since when, in MICROSECONDS */
+	KON_GUARD_GONE     /* no descendant is left and keep_fd is closed; at_us: since when */
 };
 
 struct kon_guard_msg {
@@ -36,7 +36,16 @@ struct kon_guard_msg {
 	int32_t step;
 	int64_t first_ms;
 	int64_t second_ms;
+	int64_t at_us; /* boot clock */
 };
+
+/* The earlier of two moments, of which 0 is none. */
+static inline int64_t kon_earlier_ms(int64_t a_ms, int64_t b_ms)
+{
+	if (a_ms == 0 || b_ms == 0)
+		return a_ms + b_ms;
+	return a_ms < b_ms ? a_ms : b_ms;
+}
 
 /* What konductor prepares before the fork; the guard reads its own copy of the memory. */
 struct kon_guard_plan {

@@ -34,7 +34,7 @@ static int take(int fd, int *top)
 int kon_guard_fds_take(struct kon_guard_fds *fds, const struct kon_guard_plan *plan)
 {
 	const struct kon_proc_spec *spec = plan->spec;
-	int taken[1 + 3 + KON_GUARD_KEEP];
+	int taken[1 + 3 + KON_PROC_KEEP];
 	int count = 0;
 	int top = 2;
 	int errnum = 0;
@@ -53,7 +53,7 @@ int kon_guard_fds_take(struct kon_guard_fds *fds, const struct kon_guard_plan *p
 		else
 			taken[count++] = fds->stdio[i];
 	}
-	for (int i = 0; i < spec->keep_count && i < KON_GUARD_KEEP && errnum == 0; i++) {
+	for (int i = 0; i < spec->keep_count && i < KON_PROC_KEEP && errnum == 0; i++) {
 		int fd = take(spec->keep_fd[i], &top);
 		if (fd < 0)
 			errnum = errno;

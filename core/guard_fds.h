@@ -6,12 +6,10 @@
 
 #include "guard.h"
 
-enum { KON_GUARD_KEEP = 8 };
-
 struct kon_guard_fds {
 	int sock;
-	int stdio[3];             /* for the child */
-	int keep[KON_GUARD_KEEP]; /* open until nobody of the tree is left */
+	int stdio[3];            /* for the child */
+	int keep[KON_PROC_KEEP]; /* open until nobody of the tree is left */
 	int keep_count;
 };
 

@@ -72,13 +72,6 @@ static void tell(struct kon_proc *proc, struct kon_guard_msg msg)
 		(void)!send(proc->sock, &msg, sizeof(msg), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int64_t earlier(int64_t a_ms, int64_t b_ms)
-{
-	if (a_ms == 0 || b_ms == 0)
-		return a_ms + b_ms;
-	return a_ms < b_ms ? a_ms : b_ms;
-}
-
 static int64_t later(int64_t at_ms, int64_t by_ms)
 {
 	return at_ms < INT64_MAX - by_ms ? at_ms + by_ms : INT64_MAX;
@@ -87,7 +80,7 @@ static int64_t later(int64_t at_ms, int64_t by_ms)
 /* The guard watches konductor; this is how konductor watches the guard. */
 static void watch_guard(struct kon_proc *proc)
 {
-	int64_t due_ms = earlier(proc->kill_at_ms, proc->stop_kill_at_ms);
+	int64_t due_ms = kon_earlier_ms(proc->kill_at_ms, proc->stop_kill_at_ms);
 	proc->prodded = false;
 	if (due_ms == 0 || proc->killed_us != 0 || proc->sock < 0)
 		kon_timer_stop(proc->loop, &proc->overdue);
@@ -109,7 +102,7 @@ void kon_proc_signal(struct kon_proc *proc, int signal)
 
 void kon_proc_stop(struct kon_proc *proc, int64_t grace_ms)
 {
-	proc->stop_kill_at_ms = earlier(proc->stop_kill_at_ms, later(kon_clock_boot_ms(), grace_ms));
+	proc->stop_kill_at_ms = kon_earlier_ms(proc->stop_kill_at_ms, later(kon_clock_boot_ms(), grace_ms));
 	tell(proc, (struct kon_guard_msg){.kind = KON_GUARD_STOP, .first_ms = grace_ms});
 	watch_guard(proc);
 }
@@ -173,6 +166,11 @@ static void on_lost_ended(struct kon_ward *ward, bool sure)
 
 /* ---- what the guard says ---- */
 
+static int too_late(const char *command, struct kon_err *err)
+{
+	return kon_err_set(err, KON_LOST, "%s was not started: its deadline has already passed", command);
+}
+
 static int failure(const struct kon_proc *proc, const struct kon_guard_msg *msg, struct kon_err *err)
 {
 	const char *command = proc->command;
@@ -189,6 +187,8 @@ static int failure(const struct kon_proc *proc, const struct kon_guard_msg *msg,
 			return kon_err_set(err, KON_NOT_FOUND, "cannot run %s: %s", command,
 			                   strchr(command, '/') != NULL ? "no such file" : "no such command in PATH");
 		return kon_err_errno(err, KON_NOT_EXECUTABLE, msg->number, "cannot run %s", command);
+	case KON_CHILD_LATE:
+		return too_late(command, err);
 	case KON_CHILD_PREPARE:
 		break;
 	}
@@ -214,7 +214,7 @@ static void on_message(struct kon_proc *proc, const struct kon_guard_msg *msg)
 			stop_with_child(proc, msg->number);
 		break;
 	case KON_GUARD_KILLING:
-		proc->killed_us = msg->first_ms;
+		proc->killed_us = msg->at_us;
 		watch_guard(proc);
 		break;
 	case KON_GUARD_EXITED:
@@ -223,7 +223,7 @@ static void on_message(struct kon_proc *proc, const struct kon_guard_msg *msg)
 		break;
 	case KON_GUARD_GONE:
 		proc->gone = true;
-		proc->ended_us = msg->first_ms;
+		proc->ended_us = msg->at_us;
 		break;
 	default:
 		break;
@@ -384,7 +384,7 @@ int kon_proc_start(struct kon_loop *loop, const struct kon_proc_spec *spec, cons
                    void *data, struct kon_proc **out, struct kon_err *err)
 {
 	if (spec->kill_at_ms != 0 && spec->kill_at_ms <= kon_clock_boot_ms())
-		return kon_err_set(err, KON_LOST, "%s was not started: its deadline has already passed", spec->argv[0]);
+		return too_late(spec->argv[0], err);
 	struct kon_proc *proc = new_proc(spec, events, data);
 	if (proc == NULL)
 		return kon_err_errno(err, KON_SYSTEM, ENOMEM, "cannot run %s", spec->argv[0]);

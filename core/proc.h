@@ -40,13 +40,15 @@ void kon_proc_save_signals(void);
  */
 void kon_proc_reap_strays(struct kon_loop *loop, bool on);
 
+enum { KON_PROC_KEEP = 8 };
+
 struct kon_proc_spec {
 	const char *const *argv; /* NULL-terminated, argv[0] searched in PATH of envp as execvp does */
 	const char *const *envp; /* NULL-terminated, complete */
 	const char *cwd;         /* NULL: stay */
 	int fd[3];               /* descriptors for stdin, stdout, stderr; -1 inherits ours, which must be open */
 	const int *keep_fd;      /* borrowed during the call; the guard holds duplicates */
-	int keep_count;          /* <= 8 */
+	int keep_count;          /* <= KON_PROC_KEEP */
 	int64_t term_at_ms;      /* boot clock; 0 = no deadman.  TERM to the tree then, */
 	int64_t kill_at_ms;      /* KILL then.  term_at_ms <= kill_at_ms */
 	bool foreground;         /* hand the controlling terminal to the child's group */
@@ -60,7 +62,8 @@ enum kon_proc_end {
 
 struct kon_proc_events {
 	void (*started)(void *data, pid_t pid);
-	/* exec failed: code is KON_NOT_FOUND, KON_NOT_EXECUTABLE or KON_SYSTEM */
+	/* Nothing ran: code is KON_NOT_FOUND, KON_NOT_EXECUTABLE, KON_SYSTEM, or KON_LOST when the deadline passed before
+	 * the fork. */
 	void (*failed)(void *data, const struct kon_err *err);
 	/*
 	 * The child was stopped by a signal.  If the terminal stopped a foreground child, konductor's own group is

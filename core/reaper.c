@@ -19,10 +19,11 @@ static struct {
 	bool strays;
 } self;
 
+/* The number of a guard that was reaped may be another's by now. */
 static struct kon_ward *find_guard(pid_t pid)
 {
 	struct kon_ward *ward = self.wards;
-	while (ward != NULL && ward->guard != pid)
+	while (ward != NULL && (ward->guard != pid || ward->guard_reaped))
 		ward = ward->next;
 	return ward;
 }

@@ -1,6 +1,10 @@
 /* The guard: what ends a tree of processes, and that nothing of it is left when it says so. */
+#include "child.h"
+#include "guard.h"
 #include "guard_fixture.h"
 #include "valgrind.h"
+
+#include <sys/socket.h>
 
 /* ---- the deadman ---- */
 
@@ -58,15 +62,63 @@ static void a_deadline_given_with_the_command_holds(void **state)
 	for (int64_t ahead_ms = 300; code == KON_LOST && ahead_ms < NEVER_MS; ahead_ms *= 4) {
 		spec.term_at_ms = spec.kill_at_ms = kon_clock_boot_ms() + ahead_ms;
 		code = run_try(&run, &spec, &err);
-		if (code != 0)
+		if (code != 0) {
 			kon_loop_free(run.loop);
+			continue;
+		}
+		run_done(&run);
+		code = run.err.code; /* of a start that came too late for the guard */
 	}
 	assert_int_equal(code, 0);
-	run_done(&run);
 	assert_true(kon_clock_boot_ms() >= spec.kill_at_ms);
 	assert_true(WIFSIGNALED(run.status));
 	assert_int_equal(WTERMSIG(run.status), SIGKILL);
 	assert_int_equal(run.end, KON_PROC_DEADMAN);
+}
+
+static _Noreturn void be_a_guard(const struct kon_proc_spec *spec, int sock)
+{
+	sigset_t all, none;
+	const char *shell_argv[8];
+	char path[4096];
+	sigfillset(&all);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	kon_guard_run(&(struct kon_guard_plan){
+		.spec = spec,
+		.sock = sock,
+		.home = getpgrp(),
+		.mask = &none,
+		.ignored = &none,
+		.shell_argv = shell_argv,
+		.path = path,
+	});
+}
+
+/* Whoever forked it may have looked at the clock long before, if all were frozen in between. */
+static void a_guard_that_comes_after_the_deadline_starts_nothing(void **state)
+{
+	(void)state;
+	int out[2], sock[2];
+	const char *argv[4];
+	struct kon_guard_msg msg;
+	open_pipe(out);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock), 0);
+	struct kon_proc_spec spec = shell_spec(argv, "echo ran", out[1]);
+	spec.term_at_ms = spec.kill_at_ms = kon_clock_boot_ms();
+	pid_t guard = fork();
+	if (guard == 0)
+		be_a_guard(&spec, sock[1]);
+	close(out[1]);
+	close(sock[1]);
+	assert_int_equal(recv(sock[0], &msg, sizeof(msg), 0), sizeof(msg));
+	assert_int_equal(msg.kind, KON_GUARD_FAILED);
+	assert_int_equal(msg.step, KON_CHILD_LATE);
+	assert_int_equal(recv(sock[0], &msg, sizeof(msg), 0), sizeof(msg));
+	assert_int_equal(msg.kind, KON_GUARD_GONE);
+	close(sock[0]);
+	assert_int_equal(waitpid(guard, NULL, 0), guard);
+	expect_end_of_file(out[0]);
 }
 
 static void the_deadman_can_be_moved(void **state)
@@ -298,6 +350,7 @@ int main(void)
 		cmocka_unit_test(the_deadman_asks_first),
 		cmocka_unit_test(the_deadman_kills_what_does_not_listen),
 		cmocka_unit_test(a_deadline_given_with_the_command_holds),
+		cmocka_unit_test(a_guard_that_comes_after_the_deadline_starts_nothing),
 		cmocka_unit_test(the_deadman_can_be_moved),
 		cmocka_unit_test(a_deadman_that_was_disarmed_does_not_strike),
 		cmocka_unit_test(a_deadline_moved_into_the_past_kills_at_once),

@@ -1,6 +1,8 @@
 /* The ends of konductor and of the guard itself: whoever is left ends the tree. */
 #include "guard_fixture.h"
+#include "reaper.h"
 
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 
@@ -277,6 +279,40 @@ static void letting_go_of_a_command_ends_its_tree(void **state)
 	kon_loop_free(run.loop);
 }
 
+struct lost {
+	struct kon_ward ward;
+	struct kon_loop *loop;
+	bool sure;
+};
+
+static void on_lost_ended(struct kon_ward *ward, bool sure)
+{
+	struct lost *lost = (struct lost *)ward;
+	lost->sure = sure;
+	kon_loop_stop(lost->loop);
+}
+
+static void what_has_the_number_of_a_reaped_guard_is_killed_with_the_rest(void **state)
+{
+	(void)state;
+	struct lost lost = {.ward = {.guard_reaped = true, .ended = on_lost_ended}};
+	assert_int_equal(kon_loop_new(&lost.loop, NULL), 0);
+	pid_t orphan = fork();
+	if (orphan == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	lost.ward.guard = orphan;
+	kon_reaper_add(lost.loop, &lost.ward);
+	kon_reaper_lose(&lost.ward);
+	assert_false(lost.sure); /* the first round only kills */
+	kon_loop_run(lost.loop);
+	assert_true(lost.sure);
+	assert_int_equal(kill(orphan, 0), -1);
+	kon_loop_free(lost.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_guard_that_does_not_answer_is_killed_and_the_end_is_told_as_what_it_was),
 		cmocka_unit_test(a_stopped_guard_does_not_hide_the_end_of_its_command),
 		cmocka_unit_test(a_guard_that_cannot_speak_to_konductor_ends_the_tree),
+		cmocka_unit_test(what_has_the_number_of_a_reaped_guard_is_killed_with_the_rest),
 		cmocka_unit_test(letting_go_of_a_command_ends_its_tree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ local function follow(context, inbox, child, given, timeout_ms)
       child:stop(result.stopped and 0 or context.grace_ms)
       result.stopped = event.signal
     elseif event.type == "failed" then
-      result.code, result.detail = FAILED[event.code] or 70, event.detail
+      result.code, result.detail, result.word = FAILED[event.code] or 70, event.detail, event.code
       return result
     elseif event.type == "exit" then
       result.code, result.signal, result.output = event.code, event.signal, event.output

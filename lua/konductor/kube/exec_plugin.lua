@@ -267,7 +267,8 @@ end
 
 local function describe_failure(plugin, exit, how)
   if exit.type == "failed" then
-    return "config", exit.detail .. (plugin.hint and "; " .. text.clip(plugin.hint, 400) or "")
+    local word = exit.code == "lost" and "store" or "config" -- frozen before it began, or nothing to begin
+    return word, exit.detail .. (plugin.hint and "; " .. text.clip(plugin.hint, 400) or "")
   elseif exit.by == "deadman" then
     return "store", ("it was killed because it gave no answer within %g s%s"):format(how.limit_ms / 1000,
       last_line(exit.errors))

@@ -36,6 +36,9 @@ local function run(argv, spec)
     seen[#seen + 1] = event.type
     exit = (event.type == "exit" or event.type == "failed") and event or exit
   until event.type == "empty"
+  if exit.type == "failed" and exit.code == "lost" then
+    return nil
+  end
   return exit, table.concat(seen, " ")
 end
 
