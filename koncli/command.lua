@@ -82,7 +82,7 @@ end
 
 --- Writes the object in the form asked for by -o, or a text.
 ---@param record konductor.Record
----@param text_form string
+---@param text_form? string  for -o text
 ---@return integer exit_code
 function Command:answer_object(record, text_form)
   local output = self.options.output
@@ -91,7 +91,7 @@ function Command:answer_object(record, text_form)
   elseif output == "name" then
     return self:answer(object.full_name(record) .. "\n")
   end
-  return self:answer(text_form)
+  return self:answer(text_form --[[@as string]])
 end
 
 --- Writes what a change did: the sentence, or the object as asked for by -o.

@@ -23,10 +23,8 @@ function M.status(command)
   local rec, word, sentence = command:get()
   if not rec then
     return command:fail(word, sentence)
-  elseif output == "json" then
-    return command:answer_json(object.api(rec, command.namespace))
-  elseif output == "name" then
-    return command:answer(object.full_name(rec) .. "\n")
+  elseif output ~= "text" then
+    return command:answer_object(rec)
   end
   local view
   view, word, sentence = form.view(rec)
