@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "lua_core.h"
+#include "lua_type.h"
 #include "task_impl.h"
 
 #define INBOX_TYPE "konductor.inbox"

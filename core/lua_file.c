@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "lua_core.h"
+#include "lua_type.h"
 #include "task.h"
 
 #define FILE_TYPE "konductor.file"
@@ -177,10 +178,6 @@ void kon_lua_add_file(lua_State *L)
 	};
 	static const luaL_Reg methods[] = {
 		{"write", file_write}, {"close", file_close}, {"__gc", file_close}, {NULL, NULL}};
-	luaL_newmetatable(L, FILE_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, FILE_TYPE, methods, NULL);
 	luaL_register(L, NULL, functions);
 }

@@ -4,6 +4,7 @@
 
 #include "install.h"
 #include "lua_core.h"
+#include "lua_type.h"
 #include "probe.h"
 #include "probe_client.h"
 #include "task.h"
@@ -132,10 +133,6 @@ void kon_lua_add_probe(lua_State *L)
 	                                     {NULL, NULL}};
 	static const luaL_Reg methods[] = {{"set", probe_set},     {"metrics", probe_metrics}, {"port", probe_port},
 	                                   {"close", probe_close}, {"__gc", probe_close},      {NULL, NULL}};
-	luaL_newmetatable(L, PROBE_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, PROBE_TYPE, methods, NULL);
 	luaL_register(L, NULL, functions);
 }

@@ -1,235 +1,16 @@
-/*
- * core.spawn(inbox, spec): a supervised command (proc.h) as events in an inbox:
- * started, stopped, exit, empty; or failed, empty.
- *
- * The child's userdata is anchored in the registry until its last descendant is gone, so that
- * collecting it can never take a running command out of sight.
- */
+/* core.spawn(inbox, spec) and what a child can be told.  Its events, in an inbox: started, stopped, exit, empty; or failed,
+ * empty (lua_child.c). */
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "lua_capture.h"
+#include "lua_child.h"
 #include "lua_core.h"
+#include "lua_type.h"
 #include "proc.h"
 #include "task.h"
-
-#define CHILD_TYPE "konductor.child"
-#define MAX_OUTPUT ((size_t)1 << 20)
-#define MAX_ERRORS ((size_t)16 << 10)
-#define MAX_KEEP 8
-
-struct child {
-	struct kon_proc *proc;   /* NULL once gone */
-	struct kon_inbox *inbox; /* counted; NULL once gone */
-	struct kon_loop *loop;
-	lua_State *L; /* main state */
-	struct kon_capture output;
-	struct kon_capture errors;
-};
-
-enum kind { STARTED, FAILED, STOPPED, EXITED, EMPTY };
-
-struct child_event {
-	struct kon_event base;
-	struct child *child;
-	enum kind kind;
-	int number; /* pid, signal, or wait status */
-	enum kon_proc_end end;
-	bool sure;
-	int64_t ended_us;
-	struct kon_err err;
-	struct kon_buf output;
-	struct kon_buf errors;
-};
-
-/* ---- events ---- */
-
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-	lua_pushinteger(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void push_child(lua_State *L, struct child *child)
-{
-	lua_getfield(L, LUA_REGISTRYINDEX, CHILD_TYPE ".of");
-	lua_pushlightuserdata(L, child);
-	lua_rawget(L, -2);
-	lua_remove(L, -2);
-}
-
-static void push_exit(lua_State *L, const struct child_event *event)
-{
-	static const char *const ends[] = {"own", "stopped", "deadman"};
-	int status = event->number;
-	if (WIFSIGNALED(status)) {
-		set_integer(L, "signal", WTERMSIG(status));
-		set_integer(L, "code", 128 + WTERMSIG(status));
-	} else {
-		set_integer(L, "code", WEXITSTATUS(status));
-	}
-	set_string(L, "by", ends[event->end]);
-}
-
-static void set_captured(lua_State *L, const char *key, const struct kon_capture *capture, const struct kon_buf *text)
-{
-	if (!capture->is_on)
-		return;
-	lua_pushlstring(L, text->size > 0 ? text->data : "", text->size);
-	lua_setfield(L, -2, key);
-}
-
-static void push_event(lua_State *L, struct kon_event *base)
-{
-	static const char *const types[] = {"started", "failed", "stopped", "exit", "empty"};
-	struct child_event *event = (struct child_event *)base;
-	lua_createtable(L, 0, 6);
-	set_string(L, "type", types[event->kind]);
-	push_child(L, event->child);
-	lua_setfield(L, -2, "child");
-	switch (event->kind) {
-	case STARTED:
-		set_integer(L, "pid", event->number);
-		break;
-	case FAILED:
-		set_string(L, "code", kon_err_word(event->err.code));
-		set_string(L, "detail", event->err.detail);
-		break;
-	case STOPPED:
-		set_integer(L, "signal", event->number);
-		break;
-	case EXITED:
-		push_exit(L, event);
-		break;
-	case EMPTY:
-		lua_pushboolean(L, event->sure);
-		lua_setfield(L, -2, "sure");
-		lua_pushnumber(L, (lua_Number)event->ended_us);
-		lua_setfield(L, -2, "ended_us");
-		break;
-	}
-	if (event->kind == EXITED || event->kind == EMPTY) {
-		set_captured(L, "output", &event->child->output, &event->output);
-		set_captured(L, "errors", &event->child->errors, &event->errors);
-	}
-}
-
-static void unanchor(struct child *child)
-{
-	lua_pushlightuserdata(child->L, child);
-	lua_pushnil(child->L);
-	lua_rawset(child->L, LUA_REGISTRYINDEX);
-}
-
-/* The last event lets go of the child: those before it, which name it too, are freed by then. */
-static void free_event(struct kon_event *base)
-{
-	struct child_event *event = (struct child_event *)base;
-	if (event->kind == EMPTY)
-		unanchor(event->child);
-	kon_buf_done(&event->output);
-	kon_buf_done(&event->errors);
-	free(event);
-}
-
-static struct child_event *new_event(struct child *child, enum kind kind)
-{
-	struct child_event *event = calloc(1, sizeof(*event));
-	if (event == NULL)
-		abort(); /* the guard kills the tree when we are gone */
-	event->base.push = push_event;
-	event->base.free = free_event;
-	event->child = child;
-	event->kind = kind;
-	kon_buf_init(&event->output, MAX_OUTPUT);
-	kon_buf_init(&event->errors, MAX_ERRORS);
-	return event;
-}
-
-/* ---- captured output ---- */
-
-static void take(struct kon_capture *capture, struct kon_buf *text)
-{
-	kon_capture_drain(capture);
-	if (capture->is_on)
-		kon_buf_add(text, capture->text.data != NULL ? capture->text.data : "", capture->text.size);
-}
-
-static void attach_output(struct child *child, struct child_event *event)
-{
-	take(&child->output, &event->output);
-	take(&child->errors, &event->errors);
-}
-
-/* ---- what proc.c tells ---- */
-
-static void on_started(void *data, pid_t pid)
-{
-	struct child_event *event = new_event(data, STARTED);
-	event->number = pid;
-	kon_inbox_post(event->child->inbox, &event->base);
-}
-
-static void on_failed(void *data, const struct kon_err *err)
-{
-	struct child_event *event = new_event(data, FAILED);
-	event->err = *err;
-	kon_inbox_post(event->child->inbox, &event->base);
-}
-
-static void on_stopped(void *data, int signal)
-{
-	struct child_event *event = new_event(data, STOPPED);
-	event->number = signal;
-	kon_inbox_post(event->child->inbox, &event->base);
-}
-
-static void on_exited(void *data, int status, enum kon_proc_end end)
-{
-	struct child_event *event = new_event(data, EXITED);
-	event->number = status;
-	event->end = end;
-	attach_output(event->child, event);
-	kon_inbox_post(event->child->inbox, &event->base);
-}
-
-static void on_gone(void *data, bool sure)
-{
-	struct child *child = data;
-	struct child_event *event = new_event(child, EMPTY);
-	event->sure = sure;
-	event->ended_us = kon_proc_ended_us(child->proc);
-	attach_output(child, event);
-	kon_capture_end(&child->output);
-	kon_capture_end(&child->errors);
-	struct kon_inbox *inbox = child->inbox;
-	child->inbox = NULL;
-	kon_proc_free(child->proc);
-	child->proc = NULL;
-	kon_inbox_post(inbox, &event->base);
-	kon_inbox_release(inbox);
-}
-
-static const struct kon_proc_events proc_events = {
-	.started = on_started,
-	.failed = on_failed,
-	.stopped = on_stopped,
-	.exited = on_exited,
-	.gone = on_gone,
-};
 
 /* ---- the specification ---- */
 
@@ -237,7 +18,7 @@ struct spawn {
 	struct kon_proc_spec spec;
 	const char **argv;
 	const char **envp;
-	int keep[MAX_KEEP];
+	int keep[KON_PROC_KEEP];
 	int own_fd[3]; /* of the command's streams, to be closed once it runs; -1: none */
 };
 
@@ -288,8 +69,8 @@ static void read_keep(lua_State *L, struct spawn *spawn)
 	lua_getfield(L, 2, "keep");
 	if (lua_istable(L, -1)) {
 		int count = (int)lua_objlen(L, -1);
-		if (count > MAX_KEEP)
-			luaL_error(L, "spawn: at most %d descriptors can be kept", MAX_KEEP);
+		if (count > KON_PROC_KEEP)
+			luaL_error(L, "spawn: at most %d descriptors can be kept", KON_PROC_KEEP);
 		for (int i = 0; i < count; i++) {
 			lua_rawgeti(L, -1, i + 1);
 			spawn->keep[spawn->spec.keep_count++] = (int)luaL_checkinteger(L, -1);
@@ -318,7 +99,7 @@ static int input_file(const char *text, size_t size, struct kon_err *err)
 	return fd;
 }
 
-static int open_streams(lua_State *L, struct spawn *spawn, struct child *child, struct kon_err *err)
+static int open_streams(lua_State *L, struct spawn *spawn, struct kon_lua_child *child, struct kon_err *err)
 {
 	size_t size;
 	lua_getfield(L, 2, "input");
@@ -341,30 +122,6 @@ static void close_streams(const struct spawn *spawn)
 			close(spawn->own_fd[i]);
 }
 
-static struct child *push_new_child(lua_State *L)
-{
-	struct child *child = lua_newuserdata(L, sizeof(*child));
-	memset(child, 0, sizeof(*child));
-	child->loop = kon_sched_loop(kon_sched_of(L));
-	kon_capture_init(&child->output, child->loop, MAX_OUTPUT, false);
-	kon_capture_init(&child->errors, child->loop, MAX_ERRORS, true);
-	luaL_getmetatable(L, CHILD_TYPE);
-	lua_setmetatable(L, -2);
-	return child;
-}
-
-static void anchor(lua_State *L, struct child *child, int idx)
-{
-	lua_pushlightuserdata(L, child);
-	lua_pushvalue(L, idx);
-	lua_rawset(L, LUA_REGISTRYINDEX);
-	lua_getfield(L, LUA_REGISTRYINDEX, CHILD_TYPE ".of");
-	lua_pushlightuserdata(L, child);
-	lua_pushvalue(L, idx);
-	lua_rawset(L, -3);
-	lua_pop(L, 1);
-}
-
 static int core_spawn(lua_State *L)
 {
 	struct kon_err err = {0};
@@ -382,34 +139,33 @@ static int core_spawn(lua_State *L)
 	spawn.spec.foreground = field_bool(L, "foreground");
 	read_keep(L, &spawn);
 
-	struct child *child = push_new_child(L);
+	struct kon_lua_child *child = kon_lua_child_push(L);
 	int child_idx = lua_gettop(L);
-	child->L = kon_sched_lua(kon_sched_of(L));
 	child->inbox = kon_inbox_acquire(L, 1);
 	int code = open_streams(L, &spawn, child, &err);
 	if (code == 0)
-		code = kon_proc_start(child->loop, &spawn.spec, &proc_events, child, &child->proc, &err);
+		code = kon_proc_start(child->loop, &spawn.spec, &kon_lua_child_events, child, &child->proc, &err);
 	close_streams(&spawn);
 	if (code != 0) {
 		kon_capture_end(&child->output);
 		kon_capture_end(&child->errors);
 		return kon_lua_fail(L, &err);
 	}
-	anchor(L, child, child_idx);
+	kon_lua_child_anchor(L, child, child_idx);
 	lua_pushvalue(L, child_idx);
 	return 1;
 }
 
 /* ---- methods ---- */
 
-static struct child *check_child(lua_State *L)
+static struct kon_lua_child *check_child(lua_State *L)
 {
-	return luaL_checkudata(L, 1, CHILD_TYPE);
+	return luaL_checkudata(L, 1, KON_LUA_CHILD);
 }
 
 static int child_arm(lua_State *L)
 {
-	struct child *child = check_child(L);
+	struct kon_lua_child *child = check_child(L);
 	int64_t term_at_ms = lua_isnoneornil(L, 2) ? 0 : kon_lua_check_ms(L, 2);
 	int64_t kill_at_ms = lua_isnoneornil(L, 3) ? 0 : kon_lua_check_ms(L, 3);
 	if (child->proc != NULL)
@@ -419,7 +175,7 @@ static int child_arm(lua_State *L)
 
 static int child_signal(lua_State *L)
 {
-	struct child *child = check_child(L);
+	struct kon_lua_child *child = check_child(L);
 	int number = (int)luaL_checkinteger(L, 2);
 	if (child->proc != NULL)
 		kon_proc_signal(child->proc, number);
@@ -428,7 +184,7 @@ static int child_signal(lua_State *L)
 
 static int child_stop(lua_State *L)
 {
-	struct child *child = check_child(L);
+	struct kon_lua_child *child = check_child(L);
 	int64_t grace_ms = kon_lua_check_ms(L, 2);
 	if (child->proc != NULL)
 		kon_proc_stop(child->proc, grace_ms > 0 ? grace_ms : 0);
@@ -437,7 +193,7 @@ static int child_stop(lua_State *L)
 
 static int child_pid(lua_State *L)
 {
-	struct child *child = check_child(L);
+	struct kon_lua_child *child = check_child(L);
 	lua_pushinteger(L, child->proc != NULL ? kon_proc_pid(child->proc) : 0);
 	return 1;
 }
@@ -445,7 +201,7 @@ static int child_pid(lua_State *L)
 /* Runs before gone only when the Lua state closes: the guard then sees our end and kills the tree. */
 static int child_gc(lua_State *L)
 {
-	struct child *child = check_child(L);
+	struct kon_lua_child *child = check_child(L);
 	kon_capture_done(&child->output);
 	kon_capture_done(&child->errors);
 	kon_proc_free(child->proc);
@@ -459,17 +215,8 @@ void kon_lua_add_proc(lua_State *L)
 {
 	static const luaL_Reg methods[] = {{"arm", child_arm}, {"signal", child_signal}, {"stop", child_stop},
 	                                   {"pid", child_pid}, {"__gc", child_gc},       {NULL, NULL}};
-	luaL_newmetatable(L, CHILD_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
-	lua_newtable(L);
-	lua_newtable(L);
-	lua_pushliteral(L, "v");
-	lua_setfield(L, -2, "__mode");
-	lua_setmetatable(L, -2);
-	lua_setfield(L, LUA_REGISTRYINDEX, CHILD_TYPE ".of");
+	kon_lua_make_type(L, KON_LUA_CHILD, methods, NULL);
+	kon_lua_add_child(L);
 	lua_pushcfunction(L, core_spawn);
 	lua_setfield(L, -2, "spawn");
 }

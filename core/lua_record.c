@@ -4,6 +4,7 @@
 
 #include "lua_json.h"
 #include "lua_request.h"
+#include "lua_type.h"
 
 /* What a store has told of so far; copies, because it is pushed when Lua takes it. */
 struct records {
@@ -14,18 +15,6 @@ struct records {
 	size_t count;
 	size_t room;
 };
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
-static void set_number(lua_State *L, const char *key, int64_t value)
-{
-	lua_pushnumber(L, (lua_Number)value);
-	lua_setfield(L, -2, key);
-}
 
 static int set_json(lua_State *L, const struct kon_record *record, const char *key, const char *text, size_t size,
                     struct kon_err *err)
@@ -49,30 +38,28 @@ static int set_json(lua_State *L, const struct kon_record *record, const char *k
 static void push_known(lua_State *L, const struct kon_record *record)
 {
 	lua_createtable(L, 0, 10);
-	set_string(L, "kind", record->kind);
-	set_string(L, "name", record->name);
-	set_string(L, "uid", record->uid);
-	set_string(L, "created", record->created);
-	set_number(L, "rev", record->rev);
-	set_number(L, "age_ms", record->age_ms);
+	kon_lua_set_text(L, "kind", record->kind);
+	kon_lua_set_text(L, "name", record->name);
+	kon_lua_set_text(L, "uid", record->uid);
+	kon_lua_set_text(L, "created", record->created);
+	kon_lua_set_number(L, "rev", (lua_Number)record->rev);
+	kon_lua_set_number(L, "age_ms", (lua_Number)record->age_ms);
 }
 
 /* One that cannot be read has neither spec nor status, so that nobody takes it for free. */
 static void push_damaged(lua_State *L, const struct kon_record *record, const char *damage)
 {
 	push_known(L, record);
-	set_string(L, "damage", damage);
+	kon_lua_set_text(L, "damage", damage);
 }
 
 int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
 {
 	push_known(L, record);
 	if (record->generation != 0)
-		set_number(L, "generation", record->generation);
-	if (record->deleting) {
-		lua_pushboolean(L, 1);
-		lua_setfield(L, -2, "deleting");
-	}
+		kon_lua_set_number(L, "generation", (lua_Number)record->generation);
+	if (record->deleting)
+		kon_lua_set_flag(L, "deleting", true);
 	int code = set_json(L, record, "spec", record->spec, record->spec_size, err);
 	if (code == 0)
 		code = set_json(L, record, "status", record->status, record->status_size, err);

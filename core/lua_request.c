@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lua_core.h"
+#include "lua_type.h"
 #include "task.h"
 
 #define REQUEST_TYPE "konductor.request"
@@ -49,17 +50,14 @@ static void push_event(lua_State *L, struct kon_event *base)
 {
 	struct answer_event *event = (struct answer_event *)base;
 	lua_createtable(L, 0, 3);
-	lua_pushliteral(L, "answer");
-	lua_setfield(L, -2, "type");
+	kon_lua_set_text(L, "type", "answer");
 	int code = push_value(L, &event->answer);
 	if (code == 0) {
 		lua_setfield(L, -2, "value");
 		return;
 	}
-	lua_pushstring(L, kon_err_word(code));
-	lua_setfield(L, -2, "code");
-	lua_pushstring(L, event->answer.err.detail);
-	lua_setfield(L, -2, "detail");
+	kon_lua_set_text(L, "code", kon_err_word(code));
+	kon_lua_set_text(L, "detail", event->answer.err.detail);
 }
 
 static void free_event(struct kon_event *base)
@@ -158,11 +156,7 @@ int kon_lua_request_end(lua_State *L, struct kon_lua_request *request, struct ko
 void kon_lua_add_request(lua_State *L)
 {
 	static const luaL_Reg methods[] = {{"close", end_request}, {"__gc", end_request}, {NULL, NULL}};
-	luaL_newmetatable(L, REQUEST_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, REQUEST_TYPE, methods, NULL);
 	lua_pushlightuserdata(L, (void *)&pending);
 	lua_setfield(L, -2, "pending");
 }

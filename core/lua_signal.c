@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lua_core.h"
+#include "lua_type.h"
 #include "task.h"
 
 #define SIGNALS_TYPE "konductor.signals"
@@ -23,24 +24,23 @@ struct signal_event {
 	int number;
 };
 
+/* Without SYS, by which the watchdog is called. */
 static const struct {
 	const char *name;
 	int number;
 } names[] = {
-	{"TERM", SIGTERM},     {"INT", SIGINT},     {"HUP", SIGHUP},       {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
-	{"USR2", SIGUSR2},     {"WINCH", SIGWINCH}, {"CONT", SIGCONT},     {"ALRM", SIGALRM}, {"TSTP", SIGTSTP},
-	{"TTIN", SIGTTIN},     {"TTOU", SIGTTOU},   {"URG", SIGURG},       {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
-	{"VTALRM", SIGVTALRM}, {"PROF", SIGPROF},   {"IO", SIGIO},         {"PWR", SIGPWR},   {"ABRT", SIGABRT},
-	{"TRAP", SIGTRAP},     {"SYS", SIGSYS},     {"STKFLT", SIGSTKFLT},
+	{"TERM", SIGTERM},     {"INT", SIGINT},       {"HUP", SIGHUP},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
+	{"USR2", SIGUSR2},     {"WINCH", SIGWINCH},   {"CONT", SIGCONT}, {"ALRM", SIGALRM}, {"TSTP", SIGTSTP},
+	{"TTIN", SIGTTIN},     {"TTOU", SIGTTOU},     {"URG", SIGURG},   {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
+	{"VTALRM", SIGVTALRM}, {"PROF", SIGPROF},     {"IO", SIGIO},     {"PWR", SIGPWR},   {"ABRT", SIGABRT},
+	{"TRAP", SIGTRAP},     {"STKFLT", SIGSTKFLT},
 };
 
 static void push_signal(lua_State *L, struct kon_event *event)
 {
 	lua_createtable(L, 0, 2);
-	lua_pushliteral(L, "signal");
-	lua_setfield(L, -2, "type");
-	lua_pushinteger(L, ((struct signal_event *)event)->number);
-	lua_setfield(L, -2, "signal");
+	kon_lua_set_text(L, "type", "signal");
+	kon_lua_set_number(L, "signal", ((struct signal_event *)event)->number);
 }
 
 static void free_event(struct kon_event *event)
@@ -78,9 +78,9 @@ static int signals_close(lua_State *L)
 static int signal_number(lua_State *L, const char *name)
 {
 	if (strncmp(name, "RT", 2) == 0) {
-		int number = SIGRTMIN + (int)strtol(name + 2, NULL, 10) - 1;
-		if (number >= SIGRTMIN && number <= SIGRTMAX)
-			return number;
+		long place = strtol(name + 2, NULL, 10);
+		if (place >= 1 && place <= SIGRTMAX - SIGRTMIN + 1)
+			return SIGRTMIN + (int)place - 1;
 	}
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(names[i].name, name) == 0)
@@ -114,11 +114,7 @@ static int core_signals(lua_State *L)
 void kon_lua_add_signal(lua_State *L)
 {
 	static const luaL_Reg methods[] = {{"close", signals_close}, {"__gc", signals_close}, {NULL, NULL}};
-	luaL_newmetatable(L, SIGNALS_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, SIGNALS_TYPE, methods, NULL);
 	lua_pushcfunction(L, core_signals);
 	lua_setfield(L, -2, "signals");
 }

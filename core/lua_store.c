@@ -11,6 +11,7 @@
 #include "lua_options.h"
 #include "lua_request.h"
 #include "lua_sub.h"
+#include "lua_type.h"
 #include "store_sqlite.h"
 #include "task.h"
 
@@ -272,11 +273,7 @@ void kon_lua_add_store(lua_State *L)
 		{"peer", store_peer},       {"fd", store_fd},         {"describe", store_describe},
 		{"close", store_close},     {"__gc", store_gc},       {NULL, NULL},
 	};
-	luaL_newmetatable(L, STORE_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, STORE_TYPE, methods, NULL);
 	kon_lua_add_sub(L);
 	kon_lua_add_request(L);
 	lua_pushcfunction(L, core_sqlite);

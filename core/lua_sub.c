@@ -7,6 +7,7 @@
 
 #include "lua_core.h"
 #include "lua_request.h"
+#include "lua_type.h"
 #include "task.h"
 
 #define SUB_TYPE "konductor.subscription"
@@ -34,12 +35,6 @@ struct feed_event {
 	struct kon_record *record; /* owned; NULL: not sent along */
 };
 
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-	lua_pushstring(L, value);
-	lua_setfield(L, -2, key);
-}
-
 static void release_feed(struct feed *feed)
 {
 	if (--feed->refs > 0)
@@ -55,10 +50,10 @@ static void push_event(lua_State *L, struct kon_event *base)
 	const struct feed *feed = event->feed;
 	struct kon_err err;
 	lua_createtable(L, 0, 4);
-	set_string(L, "type", feed->is_peer ? "gone" : "changed");
-	set_string(L, feed->is_peer ? "session" : "kind", feed->word);
+	kon_lua_set_text(L, "type", feed->is_peer ? "gone" : "changed");
+	kon_lua_set_text(L, feed->is_peer ? "session" : "kind", feed->word);
 	if (event->name != NULL)
-		set_string(L, "name", event->name);
+		kon_lua_set_text(L, "name", event->name);
 	/* One that is damaged is not sent along: whoever reads it then is told what is wrong. */
 	if (event->record != NULL && kon_lua_push_record(L, event->record, &err) == 0)
 		lua_setfield(L, -2, "record");
@@ -206,9 +201,5 @@ static int sub_close(lua_State *L)
 void kon_lua_add_sub(lua_State *L)
 {
 	static const luaL_Reg methods[] = {{"close", sub_close}, {"__gc", sub_gc}, {NULL, NULL}};
-	luaL_newmetatable(L, SUB_TYPE);
-	luaL_register(L, NULL, methods);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	kon_lua_make_type(L, SUB_TYPE, methods, NULL);
 }

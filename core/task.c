@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lua_type.h"
 #include "task_impl.h"
 
 #define TASK_TYPE "konductor.task"
@@ -135,10 +136,8 @@ static void post_done(struct kon_sched *sched, struct kon_task *task, bool ok, b
 {
 	lua_State *L = sched->L;
 	lua_createtable(L, 0, 4);
-	lua_pushliteral(L, "done");
-	lua_setfield(L, -2, "type");
-	lua_pushboolean(L, ok);
-	lua_setfield(L, -2, "ok");
+	kon_lua_set_text(L, "type", "done");
+	kon_lua_set_flag(L, "ok", ok);
 	if (has_value) {
 		lua_xmove(task->co, L, 1);
 		lua_setfield(L, -2, "value");
@@ -275,18 +274,6 @@ static void turn(void *data)
 
 /* ---- the scheduler ---- */
 
-void kon_lua_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction index)
-{
-	luaL_newmetatable(L, name);
-	luaL_register(L, NULL, methods);
-	if (index != NULL)
-		lua_pushcfunction(L, index);
-	else
-		lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
-}
-
 int kon_sched_new(struct kon_sched **out, lua_State *L, struct kon_loop *loop, struct kon_watchdog *dog,
                   struct kon_err *err)
 {
@@ -303,12 +290,7 @@ int kon_sched_new(struct kon_sched **out, lua_State *L, struct kon_loop *loop, s
 	lua_setfield(L, LUA_REGISTRYINDEX, "konductor.sched");
 	kon_inbox_register(L);
 	kon_lua_make_type(L, TASK_TYPE, task_methods, task_index);
-	lua_newtable(L);
-	lua_newtable(L);
-	lua_pushliteral(L, "v");
-	lua_setfield(L, -2, "__mode");
-	lua_setmetatable(L, -2);
-	lua_setfield(L, LUA_REGISTRYINDEX, TASK_TYPE ".of");
+	kon_lua_make_weak(L, TASK_TYPE ".of");
 	kon_loop_on_turn(loop, turn, sched);
 	lua_gc(L, LUA_GCSTOP, 0); /* until it settles */
 	*out = sched;

@@ -65,7 +65,4 @@ void kon_inbox_post_table(lua_State *L, struct kon_inbox *inbox);
 /* Registers the metatable of inboxes. */
 void kon_inbox_register(lua_State *L);
 
-/* A metatable with methods and __index: index, or the metatable itself when NULL. */
-void kon_lua_make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction index);
-
 #endif
