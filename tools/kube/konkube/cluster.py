@@ -6,7 +6,7 @@
         c.kill_etcd(); c.start_etcd()
 
 Every server is a child of a keeper (keeper.py), so all of it ends with this process, however that ends. A server is
-0, 1, ...; each has its own port, audit log and clock.
+0, 1, ...; each has its own port, audit log and clock. etcd has one member, or several, which are counted alike.
 """
 
 import json
@@ -29,8 +29,8 @@ from .pod import Pod
 
 READY_SECONDS = 120
 CLASHES = 5
+ETCD = layout.etcd_name(0)
 LOST_RACE = re.compile(rb"repairip\.go.*already exists")
-ETCD = "etcd"
 
 
 def wait_for(predicate, what, timeout=READY_SECONDS):
@@ -46,7 +46,7 @@ def wait_for(predicate, what, timeout=READY_SECONDS):
 
 
 class Cluster(Access, Audit, Pod):
-    def __init__(self, servers=1, flags=(), server_flags=None, clocks=None, directory=None, owned=True):
+    def __init__(self, servers=1, flags=(), server_flags=None, clocks=None, directory=None, owned=True, members=1):
         """Starts nothing yet: up() or `with` does.
 
         flags         more flags for every API server, e.g. ["--min-request-timeout=5"]
@@ -54,12 +54,13 @@ class Cluster(Access, Audit, Pod):
         clocks        {number: seconds} by which a server's clock is wrong; set_clock() changes that later
         directory     where its files are; without one a temporary directory that is removed
         owned         it ends with this process
+        members       of etcd; each API server knows them all
         """
         self.programs = build.find()
         self.owned = owned
         self.directory = Path(directory or tempfile.mkdtemp(prefix="konductor-kube-")).resolve()
         self.state = {
-            "servers": servers, "flags": list(flags),
+            "servers": servers, "members": members, "flags": list(flags),
             "tokens": {user: secrets.token_hex(16) for user in layout.TOKEN_USERS},
             "server_flags": {str(n): list(f) for n, f in (server_flags or {}).items()}, "ports": [], "etcd_ports": []}
         self.clocks = clocks or {}
@@ -97,7 +98,7 @@ class Cluster(Access, Audit, Pod):
             layout.write_static(self.directory, self.state["tokens"])
             for number in range(self.servers):
                 self.write_clock(number, 0)
-            self.start_first(ETCD)
+            self.start_first(*map(layout.etcd_name, range(self.state["members"])))
             self.start_first(*range(self.servers))
             self.save()
             for number, seconds in self.clocks.items():  # not before: a server that is ahead takes fresh objects for old
@@ -131,10 +132,10 @@ class Cluster(Access, Audit, Pod):
     def ask(self, do, **how):
         return keeper.ask(self.directory, do, **how)
 
-    # Servers. `who` is "etcd" or the number of an API server.
+    # Servers. `who` is the number of an API server, or the name of a member of etcd.
 
     def name(self, who):
-        return ETCD if who == ETCD else f"apiserver{who}"
+        return who if isinstance(who, str) else f"apiserver{who}"
 
     def log(self, who):
         """The path of what it wrote."""
@@ -153,11 +154,12 @@ class Cluster(Access, Audit, Pod):
     def start_first(self, *group):
         """Starts them with new ports, again with others if somebody else got hold of one."""
         for _ in range(CLASHES):
-            for who in group:
-                if who == ETCD:
-                    self.state["etcd_ports"] = self.ask("ports", count=2)
-                else:
+            if group[0] == ETCD:
+                self.state["etcd_ports"] = self.ask("ports", count=2 * len(group))
+            else:
+                for who in group:
                     self.state["ports"][who:who + 1] = self.ask("ports", count=1)
+            for who in group:
                 self.spawn(who)
             clashed = []
             for who in group:
@@ -170,17 +172,25 @@ class Cluster(Access, Audit, Pod):
                     self.log(who).unlink()
             if not clashed:
                 return
-            group = clashed
+            group = self.forget_members(group) if isinstance(clashed[0], str) else clashed
         raise OSError(f"no free ports after {CLASHES} attempts")
+
+    def forget_members(self, group):
+        """Each knows the ports of all, so with one the others begin anew, too."""
+        for who in group:
+            self.end(who, signal.SIGKILL)
+            self.log(who).unlink(missing_ok=True)
+            shutil.rmtree(self.directory / who, ignore_errors=True)
+        return group
 
     def spawn(self, who):
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory)}
-        if who == ETCD:
-            argv = layout.etcd(self.programs, self.directory, self.state["etcd_ports"])
+        if isinstance(who, str):
+            argv = layout.etcd(self.programs, self.directory, layout.etcd_member(who), self.state["etcd_ports"])
         else:
             extra = [*self.state["flags"], *self.state["server_flags"].get(str(who), ())]
             argv = layout.apiserver(self.programs, self.directory, who, self.state["ports"][who],
-                                    self.state["etcd_ports"][0], extra)
+                                    self.state["etcd_ports"], extra)
             self.audit_log(who).new_life()
             if self.programs.shiftable:
                 env["KONDUCTOR_CLOCK_FILE"] = str(self.directory / f"clock-{who}")
@@ -198,14 +208,12 @@ class Cluster(Access, Audit, Pod):
         def ready():
             if not self.running(who):
                 raise OSError(f"{self.name(who)} ended:\n{self.log_tail(who)}")
-            if who != ETCD and self.lost_race(who):
+            if not isinstance(who, str) and self.lost_race(who):
                 self.end(who, signal.SIGKILL)
                 self.spawn(who)
             try:
-                if who == ETCD:
-                    url = f"http://127.0.0.1:{self.state['etcd_ports'][0]}/health"
-                    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
-                        return b"true" in answer.read()
+                if isinstance(who, str):
+                    return b"true" in self.ask_etcd(layout.etcd_member(who), "/health")
                 return self.request("GET", "/readyz", server=who, timeout=5).status == 200
             except OSError:
                 return False
@@ -239,22 +247,42 @@ class Cluster(Access, Audit, Pod):
     def start_apiserver(self, server=0):
         self.start(server)
 
-    def stop_etcd(self):
-        self.end(ETCD, signal.SIGTERM)
+    def stop_etcd(self, member=0):
+        self.end(layout.etcd_name(member), signal.SIGTERM)
 
-    def kill_etcd(self):
-        self.end(ETCD, signal.SIGKILL)
+    def kill_etcd(self, member=0):
+        self.end(layout.etcd_name(member), signal.SIGKILL)
 
-    def pause_etcd(self):
-        self.signal(ETCD, signal.SIGSTOP)
+    def pause_etcd(self, member=0):
+        self.signal(layout.etcd_name(member), signal.SIGSTOP)
 
-    def start_etcd(self):
-        self.start(ETCD)
+    def start_etcd(self, member=0):
+        self.start(layout.etcd_name(member))
+
+    # Members of etcd.
+
+    def ask_etcd(self, member, path, body=None):
+        """What its port for clients answers; OSError. With a body it is a POST."""
+        asked = urllib.request.Request(layout.etcd_url(self.state["etcd_ports"][2 * member]) + path,
+                                       body if body is None else json.dumps(body).encode())
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=5) as answer:
+            return answer.read()
+
+    def etcd_leader(self):
+        """The number of the member that the others follow; None while there is none."""
+        for member in range(self.state["members"]):
+            try:
+                said = json.loads(self.ask_etcd(member, "/v3/maintenance/status", {}))
+            except OSError:
+                continue
+            if said["header"]["member_id"] == said.get("leader"):
+                return member
+        return None
 
     # History and time.
 
     def save_etcd(self):
-        """A copy of what etcd holds now; etcd is killed and started for that. restore_etcd() goes back to it."""
+        """A copy of what etcd, of one member, holds now; it is killed and started for that. restore_etcd() goes back to it."""
         copy = self.directory / f"etcd-saved-{secrets.token_hex(4)}"
         self.kill_etcd()  # a TERM lets it wait 7 s for the servers' watches; it recovers from a kill as it should
         shutil.copytree(self.directory / "etcd", copy)

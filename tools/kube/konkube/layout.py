@@ -3,7 +3,7 @@
     DIRECTORY/cluster.json     what a later process needs to find the servers (Cluster.attach)
     DIRECTORY/keeper.sock      keeper.py
     DIRECTORY/pki/             certs.py
-    DIRECTORY/etcd/            data; etcd.log
+    DIRECTORY/etcd/            data; etcd.log; of further members etcd1/, etcd1.log ...
     DIRECTORY/apiserverN.log, audit-N.log, clock-N
     DIRECTORY/kubeconfig-USER  written on demand
 """
@@ -38,17 +38,33 @@ def write_static(directory, tokens):
     (directory / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY), encoding="ascii")
 
 
-def etcd(programs, directory, ports):
-    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
-    return [programs.etcd, "--name", "etcd", "--data-dir", f"{directory}/etcd", "--unsafe-no-fsync", "--log-level=warn",
+def etcd_name(member):
+    """Of its process, its log and its data."""
+    return f"etcd{member or ''}"
+
+
+def etcd_member(name):
+    return int(name.removeprefix("etcd") or 0)
+
+
+def etcd_url(port):
+    return f"http://127.0.0.1:{port}"
+
+
+def etcd(programs, directory, member, ports):
+    """One member; ports: for clients and for its peers, of each member."""
+    client, peer = (etcd_url(port) for port in ports[2 * member:2 * member + 2])
+    name = etcd_name(member)
+    everybody = ",".join(f"{etcd_name(n)}={etcd_url(port)}" for n, port in enumerate(ports[1::2]))
+    return [programs.etcd, "--name", name, "--data-dir", f"{directory}/{name}", "--unsafe-no-fsync", "--log-level=warn",
             "--logger=zap", f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=etcd={peer}"]
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster={everybody}"]
 
 
-def apiserver(programs, directory, number, port, etcd_port, extra):
+def apiserver(programs, directory, number, port, etcd_ports, extra):
     pki = f"{directory}/pki"
     flags = {
-        "etcd-servers": f"http://127.0.0.1:{etcd_port}",
+        "etcd-servers": ",".join(map(etcd_url, etcd_ports[::2])),
         "bind-address": "127.0.0.1",
         "advertise-address": "127.0.0.1",
         "endpoint-reconciler-type": "none",
