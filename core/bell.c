@@ -230,7 +230,7 @@ int kon_bells_open(struct kon_bells **out, struct kon_loop *loop, const char *di
 		int saved = errno;
 		free(bells->dir);
 		free(bells);
-		return kon_err_errno(err, saved == EACCES ? KON_DENIED : KON_STORE, saved, "cannot open %s", dir);
+		return kon_err_errno(err, kon_fs_code(saved), saved, "cannot open %s", dir);
 	}
 	sweep(bells->dir_fd);
 	*out = bells;
@@ -356,13 +356,7 @@ static int hang_up(struct kon_bells *bells, struct bell *bell, int number)
 
 static int hang_up_error(uint64_t key, int errnum, struct kon_err *err)
 {
-	int code = KON_STORE;
-	if (errnum == EACCES || errnum == EPERM || errnum == EROFS)
-		code = KON_DENIED;
-	else if (errnum == ENOSPC || errnum == EDQUOT)
-		code = KON_FULL;
-	else if (errnum == EMFILE || errnum == ENFILE)
-		code = KON_SYSTEM;
+	int code = errnum == EMFILE || errnum == ENFILE ? KON_SYSTEM : kon_fs_code(errnum);
 	return kon_err_errno(err, code, errnum, "cannot make the wake-up pipe %016" PRIx64, key);
 }
 

@@ -62,6 +62,21 @@ int kon_fs_check_local(const char *dir, struct kon_err *err)
 	return kon_fs_check_type(dir, (unsigned)info.f_type, err);
 }
 
+int kon_fs_code(int errnum)
+{
+	switch (errnum) {
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return KON_DENIED;
+	case ENOSPC:
+	case EDQUOT:
+		return KON_FULL;
+	default:
+		return KON_STORE;
+	}
+}
+
 char *kon_fs_parent(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -72,12 +87,8 @@ char *kon_fs_parent(const char *path)
 
 static int make_dir_error(const char *path, int errnum, struct kon_err *err)
 {
-	int code = KON_STORE;
-	if (errnum == EACCES || errnum == EPERM || errnum == EROFS)
-		code = KON_DENIED;
-	else if (errnum == ENOSPC || errnum == EDQUOT)
-		code = KON_FULL;
-	else if (errnum == ENOTDIR || errnum == ENAMETOOLONG || errnum == ELOOP)
+	int code = kon_fs_code(errnum);
+	if (errnum == ENOTDIR || errnum == ENAMETOOLONG || errnum == ELOOP)
 		code = KON_CONFIG;
 	return kon_err_errno(err, code, errnum, "cannot make the directory %s", path);
 }

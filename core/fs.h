@@ -7,10 +7,14 @@
 
 #include "err.h"
 
+/* What it means that a call on a file of the store failed: KON_DENIED (rights, read-only file system), KON_FULL, or
+ * else KON_STORE. */
+int kon_fs_code(int errnum);
+
 /* The directory part of path, "." when it has none.  The caller frees; NULL: out of memory. */
 char *kon_fs_parent(const char *path);
 
-/* Makes the directory and its missing parents, each 0700; an existing one is left as it is.
+/* Makes the directory, whose path is not empty, and its missing parents, each 0700; an existing one is left as it is.
  * KON_DENIED (rights, read-only file system), KON_FULL, KON_CONFIG (a file is in the way), KON_STORE. */
 int kon_fs_make_dirs(const char *path, struct kon_err *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "rfc3339.h"
 #include "sha256.h"
 
@@ -88,24 +89,11 @@ void kon_kube_add_raw(cJSON *object, const char *key, const char *text, size_t s
 	free(copy);
 }
 
-/* cJSON cuts a string at an escaped NUL instead of refusing it. */
-static bool has_nul(const char *text, size_t size)
-{
-	for (size_t i = 0; i + 5 < size; i++) {
-		if (text[i] != '\\')
-			continue;
-		if (memcmp(text + i, "\\u0000", 6) == 0)
-			return true;
-		i++;
-	}
-	return memchr(text, '\0', size) != NULL;
-}
-
 cJSON *kon_kube_parse(const char *text, size_t size, struct kon_err *err)
 {
 	const char *end = text;
 	cJSON *root = NULL;
-	if (has_nul(text, size)) {
+	if (kon_json_has_nul(text, size)) {
 		kon_err_set(err, KON_CORRUPT, "the API server's answer has a NUL character in it");
 		return NULL;
 	}
@@ -148,10 +136,11 @@ char *kon_kube_print(const cJSON *item)
 	return text;
 }
 
+/* root is NULL for want of memory, or for what err says. */
 static char *print(cJSON *root, struct kon_err *err)
 {
 	char *text = root != NULL ? kon_kube_print(root) : NULL;
-	if (root != NULL && text == NULL)
+	if (text == NULL && (root != NULL || err->code == 0))
 		kon_err_set(err, KON_SYSTEM, "out of memory");
 	cJSON_Delete(root);
 	return text;

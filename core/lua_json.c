@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
+#include "lua_core.h"
+
 #define ARRAY_TYPE KON_JSON_ARRAY
 #define MAX_DEPTH 100
 #define MAX_TEXT ((size_t)16 << 20)
@@ -61,23 +64,10 @@ static int push_item(lua_State *L, const cJSON *item, int depth)
 	return 0;
 }
 
-/* cJSON cuts a string at an escaped NUL instead of refusing it. */
-static bool has_escaped_nul(const char *text, size_t len)
-{
-	for (size_t i = 0; i + 5 < len; i++) {
-		if (text[i] != '\\')
-			continue;
-		if (memcmp(text + i, "\\u0000", 6) == 0)
-			return true;
-		i++;
-	}
-	return false;
-}
-
 int kon_json_push(lua_State *L, const char *text, size_t len, struct kon_err *err)
 {
 	const char *end = text;
-	if (has_escaped_nul(text, len) || memchr(text, '\0', len) != NULL)
+	if (kon_json_has_nul(text, len))
 		return kon_err_set(err, KON_USAGE, "JSON with a NUL character is not supported");
 	cJSON *root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
 	if (root == NULL)
@@ -279,14 +269,6 @@ int kon_json_encode(lua_State *L, int idx, struct kon_buf *out, struct kon_err *
 
 /* ---- konductor.core.json ---- */
 
-static int fail(lua_State *L, int code, const struct kon_err *err)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, kon_err_word(code));
-	lua_pushstring(L, err->detail);
-	return 3;
-}
-
 static int lua_encode(lua_State *L)
 {
 	struct kon_err err = {0};
@@ -297,7 +279,7 @@ static int lua_encode(lua_State *L)
 	if (code == 0)
 		lua_pushlstring(L, text.data, text.size);
 	kon_buf_done(&text);
-	return code == 0 ? 1 : fail(L, code, &err);
+	return code == 0 ? 1 : kon_lua_fail(L, &err);
 }
 
 static int lua_decode(lua_State *L)
@@ -306,7 +288,7 @@ static int lua_decode(lua_State *L)
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
 	int code = kon_json_push(L, text, len, &err);
-	return code == 0 ? 1 : fail(L, code, &err);
+	return code == 0 ? 1 : kon_lua_fail(L, &err);
 }
 
 static int lua_array(lua_State *L)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fs.h"
 
 #define STALE_AFTER_S 3600
 
@@ -92,16 +93,6 @@ static void sweep(int dir_fd)
 	closedir(dir);
 }
 
-static int open_error(const char *dir, int errnum, struct kon_err *err)
-{
-	int code = KON_STORE;
-	if (errnum == EACCES || errnum == EPERM || errnum == EROFS)
-		code = KON_DENIED;
-	else if (errnum == ENOSPC || errnum == EDQUOT)
-		code = KON_FULL;
-	return kon_err_errno(err, code, errnum, "cannot make the liveness pipe of this process in %s", dir);
-}
-
 int kon_session_open(struct kon_session **out, const char *dir, const char *session, struct kon_err *err)
 {
 	if (!kon_session_valid(session))
@@ -119,7 +110,8 @@ int kon_session_open(struct kon_session **out, const char *dir, const char *sess
 	if (made->fd < 0) {
 		int saved = errno;
 		kon_session_close(made, true);
-		return open_error(dir, saved, err);
+		return kon_err_errno(err, kon_fs_code(saved), saved,
+		                     "cannot make the liveness pipe of this process in %s", dir);
 	}
 	sweep(made->dir_fd);
 	*out = made;
