@@ -33,26 +33,35 @@ int kon_kube_token_set(struct kon_kube_token *self, const char *token, struct ko
 	return 0;
 }
 
+/* The token in text, which has room for one byte behind size. */
+static int take_text(struct kon_kube_token *self, char *text, size_t size, struct kon_err *err)
+{
+	if (size > MAX_TOKEN)
+		return kon_err_set(err, KON_CONFIG, "the token file %.200s is larger than %zu KiB", self->file,
+		                   MAX_TOKEN >> 10);
+	while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL)
+		size--;
+	text[size] = '\0';
+	int code = strlen(text) == size ? kon_kube_token_set(self, text, err) : KON_CONFIG;
+	if (code == KON_CONFIG)
+		kon_err_set(err, code, "the token file %.200s is empty, or has more than one line or a NUL byte",
+		            self->file);
+	return code;
+}
+
 int kon_kube_token_reread(struct kon_kube_token *self, int64_t now_ms, struct kon_err *err)
 {
 	self->read_at_ms = now_ms;
 	int fd = open(self->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return kon_err_errno(err, KON_CONFIG, errno, "the token file %.200s cannot be opened", self->file);
-	char *text = malloc(MAX_TOKEN);
-	ssize_t size = text != NULL ? read(fd, text, MAX_TOKEN - 1) : -1;
+	char *text = malloc(MAX_TOKEN + 2);
+	ssize_t size = text != NULL ? read(fd, text, MAX_TOKEN + 1) : -1;
 	int reason = errno;
 	close(fd);
-	int code = size < 0 ? kon_err_errno(err, KON_CONFIG, reason, "the token file %.200s cannot be read", self->file)
-	                    : 0;
-	while (size > 0 && strchr(" \t\r\n", text[size - 1]) != NULL)
-		size--;
-	if (code == 0) {
-		text[size] = '\0';
-		code = kon_kube_token_set(self, text, err);
-		if (code == KON_CONFIG)
-			kon_err_set(err, code, "the token file %.200s is empty or has more than one line", self->file);
-	}
+	int code = size >= 0
+	                   ? take_text(self, text, (size_t)size, err)
+	                   : kon_err_errno(err, KON_CONFIG, reason, "the token file %.200s cannot be read", self->file);
 	if (size > 0)
 		explicit_bzero(text, (size_t)size);
 	free(text);

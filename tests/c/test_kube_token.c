@@ -87,6 +87,30 @@ static void a_file_is_read_again_after_a_minute_and_kept_while_it_is_gone(void *
 	remove_dir(dir);
 }
 
+static void a_file_that_is_no_token_is_refused_and_not_cut(void **state)
+{
+	struct kon_kube_token token;
+	char path[512];
+	char large[(64 << 10) + 2];
+	char *dir = temp_dir();
+	(void)state;
+	snprintf(path, sizeof(path), "%s/token", dir);
+	memset(large, 'a', sizeof(large) - 1);
+	large[sizeof(large) - 1] = '\0';
+	write_text(path, large);
+	assert_int_equal(kon_kube_token_init(&token, NULL, path, NULL, NULL, &err), KON_CONFIG);
+	assert_non_null(strstr(err.detail, "64 KiB"));
+	write_text(path, large + 1);
+	assert_int_equal(kon_kube_token_reread(&token, 0, &err), 0);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite("one\0two", 1, 7, file), 7);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(kon_kube_token_reread(&token, 0, &err), KON_CONFIG);
+	kon_kube_token_done(&token);
+	remove_dir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +118,7 @@ int main(void)
 		cmocka_unit_test(nobody_in_particular_sends_no_header),
 		cmocka_unit_test(a_name_and_a_password_are_encoded),
 		cmocka_unit_test(a_file_is_read_again_after_a_minute_and_kept_while_it_is_gone),
+		cmocka_unit_test(a_file_that_is_no_token_is_refused_and_not_cut),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
