@@ -92,9 +92,9 @@ class FaultTest(ClusterTest):
         path = kubeconfig or self.c.kubeconfig(url=url, namespace=self.ns)
         return {"KONDUCTOR_STORE": self.store, "KUBECONFIG": str(path), "KONDUCTOR_NAMESPACE": self.ns, **more}
 
-    def start(self, script, name=None, options=(), kubeconfig=None, url=None, **more):
+    def start(self, script, name=None, options=(), kubeconfig=None, url=None, wrapper=(), **more):
         return self.cluster.start(self.cluster.script(script), name=name, options=["--grace", "1s", *options],
-                                  env=self.env(kubeconfig, url, **more))
+                                  env=self.env(kubeconfig, url, **more), wrapper=wrapper)
 
     def lease(self, name=None, ttl_ms=TTL_MS, work=WORK, more="", **how):
         """A candidate for the Lease "boss"."""

@@ -145,8 +145,10 @@ class Connection:
 
 
 class Proxy:
-    def __init__(self, target_port, target_host="127.0.0.1"):
+    def __init__(self, target_port, target_host="127.0.0.1", host="127.0.0.1"):
+        """host: the address of ours that clients come to."""
         self.target = (target_host, target_port)
+        self.host = host
         self.port = PORTS.take()
         self.connections = 0
         self.lost = 0
@@ -169,7 +171,7 @@ class Proxy:
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     @property
     def open(self):
@@ -258,7 +260,7 @@ class Proxy:
             return
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.bind((self.host, self.port))
         self.listener.listen(128)
         self.listener.setblocking(False)
         self.loop.add_reader(self.listener, self.accept_waiting)
