@@ -134,7 +134,7 @@ local function step(c)
     c:say(action)
     if act == "wait" then
       settle(c)
-      c:pause(action.until_ms)
+      c:stand(action.until_ms)
     else
       code, detail = join(c, action, now)
     end

@@ -147,6 +147,21 @@ describe("a refusal to a candidate", function()
     assert.equal(from_ms, s:time_ms())
   end)
 
+  it("to one who waited for a program that reads no queue, and so has written nothing yet, is borne too", function()
+    local fault, s = refusing { replace = true }
+    local record = s.store:create("Lease", "x", { ttl = "15s" })
+    s.store:replace(record, { holder = "them", session = "", bound = "process", op = "foreign:them:t:1", ttlMs = 15000,
+      fence = 1, foreign = true })
+    local b = s:start("b", candidate())
+    s:run_for(1000)
+    fault.refused = true
+    s:run_for(60000)
+    assert.is_false(b.done)
+    assert.equal(1, fault.count "warn x: the store refuses: needs update on leases; trying again")
+    fault.refused = false
+    until_running(s, "b")
+  end)
+
   it("to one who does not want to wait ends it", function()
     local fault, s = refusing { replace = true }
     local record = s.store:create("Lease", "x", { ttl = "15s" })
