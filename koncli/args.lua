@@ -65,17 +65,44 @@ local function new_parser(title, verb)
   return parser
 end
 
+--- Every spelling of every option that takes a value.
+---@param verbs table<string, string[]>  by noun
+---@return string[]
+function M.valued(verbs)
+  local seen = {}
+  for noun, list in spairs(verbs) do
+    for _, name in ipairs(list) do
+      local parser = argparse "koncli"
+      describe(parser, require(("koncli.%s.%s"):format(noun, name)))
+      for _, option in ipairs(parser._options) do
+        for _, alias in ipairs(option._maxargs > 0 and option._aliases or {}) do
+          seen[alias] = true
+        end
+      end
+    end
+  end
+  local valued = {}
+  for alias in spairs(seen) do
+    valued[#valued + 1] = alias
+  end
+  return valued
+end
+
 --- All commands in one parser, for completions.
 ---@param verbs table<string, string[]>  by noun
 ---@param words string[]                 commands without a verb
+---@param of_store string[]              those of them that take the options of the store
 ---@return table parser
-function M.all(verbs, words)
+function M.all(verbs, words, of_store)
   local parser = argparse("koncli", "Looks at what konductor coordinates, and mends it.")
   for noun, list in spairs(verbs) do
     local command = parser:command(noun)
     for _, name in ipairs(list) do
       describe(command:command(name), require(("koncli.%s.%s"):format(noun, name)))
     end
+  end
+  for _, word in ipairs(of_store) do
+    describe(parser:command(word), require("koncli." .. word))
   end
   for _, word in ipairs(words) do
     parser:command(word)

@@ -109,6 +109,20 @@ function Command:json_list(items)
   return core.json.array(items)
 end
 
+--- All objects of a kind.
+---@param kind string
+---@return konductor.Record[]? records
+---@return string? word
+---@return string? sentence
+function Command:list_of(kind)
+  for try = 1, math.huge do
+    local records, word, sentence = self.world.list(kind)
+    if records or not cas.PASSING[word] or not cas.backoff(self.world, try, self.deadline_ms) then
+      return records, word, sentence
+    end
+  end
+end
+
 --- The sentence for an object that is not there, with the name that was probably meant.
 ---@return string
 function Command:absence()
@@ -138,17 +152,12 @@ function Command:get()
   return nil, word, detail or word
 end
 
---- All objects of the kind.
+--- All objects of the kind of this command.
 ---@return konductor.Record[]? records
 ---@return string? word
 ---@return string? sentence
 function Command:list()
-  for try = 1, math.huge do
-    local records, word, sentence = self.world.list(self.kind)
-    if records or not cas.PASSING[word] or not cas.backoff(self.world, try, self.deadline_ms) then
-      return records, word, sentence
-    end
-  end
+  return self:list_of(self.kind)
 end
 
 local UNKNOWN = "the store did not answer; the change may or may not have been applied: look with koncli %s status %s"
@@ -288,13 +297,13 @@ end
 local KINDS = { once = "Once", lease = "Lease" }
 
 --- Runs a verb.
----@param noun "once"|"lease"
+---@param noun "once"|"lease"|nil  nil: a command without a verb
 ---@param name string
 ---@param argv string[]
 ---@return integer exit_code
 function M.run(noun, name, argv)
-  local title = noun .. " " .. name
-  local verb = require(("koncli.%s.%s"):format(noun, name))
+  local title = noun and noun .. " " .. name or name
+  local verb = require(noun and ("koncli.%s.%s"):format(noun, name) or "koncli." .. name)
   local own, words = split(verb, argv)
   local options, code = args.parse(title, verb, own)
   if not options then

@@ -29,6 +29,7 @@ koncli: checks and simple operations from a shell, on what konductor coordinates
   koncli lease list                            all of the namespace
   koncli lease delete NAME                     removes the record
 
+  koncli status [--watch]                      all of the namespace at a glance, and what to do
   koncli version                               this program
   koncli completion bash|zsh|fish              completions for a shell
   koncli help NOUN VERB                        options and examples of one command
@@ -46,7 +47,10 @@ Exit codes: 0 done, 1 error, 2 not found, 3 waited too long, 4 permission denied
 function M.run(argv)
   local main = require "koncli.main"
   local noun, verb = argv[1], argv[2]
-  if not noun or (main.is_word(noun) and not (verb and main.VERBS[noun])) then
+  if noun and main.is_of_store(noun) and not verb then
+    core.write(1, require("koncli.args").help(noun, require("koncli." .. noun)))
+    return exit.OK
+  elseif not noun or (main.is_word(noun) and not (verb and main.VERBS[noun])) then
     core.write(1, M.OVERVIEW)
     return exit.OK
   end

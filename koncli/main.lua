@@ -15,10 +15,11 @@ M.VERBS = {
   lease = { "create", "acquire", "renew", "release", "run", "status", "list", "delete" },
 }
 
---- Commands without a verb, each a module koncli.NAME.
+--- Commands without a verb, each a module koncli.NAME; those of the store take its options.
 M.PLAIN = { "version", "help", "completion" }
+M.OF_STORE = { "status" }
 
-local WORDS = { "once", "lease", unpack(M.PLAIN) }
+local WORDS = { "once", "lease", "status", unpack(M.PLAIN) }
 local ALIASES = { ["--version"] = "version", ["-V"] = "version", ["--help"] = "help", ["-h"] = "help" }
 
 local function contains(list, word)
@@ -28,6 +29,13 @@ local function contains(list, word)
     end
   end
   return false
+end
+
+--- Whether it is a command without a verb that takes the options of the store.
+---@param word string
+---@return boolean
+function M.is_of_store(word)
+  return contains(M.OF_STORE, word)
 end
 
 --- Whether a command starts with this word.
@@ -96,6 +104,9 @@ function M.main(argv)
   local noun, verb, own = words_first(argv)
   if not noun then
     return M.complain "no command is named"
+  elseif contains(M.OF_STORE, noun) then
+    own[#own + 1] = verb -- one word too many
+    return require("koncli.command").run(nil, noun, own)
   elseif M.VERBS[noun] and not verb and (contains(own, "--help") or contains(own, "-h")) then
     return require("koncli.help").run { noun }
   end

@@ -51,7 +51,10 @@ local function lapsed(view)
   return view.age_ms ~= nil and view.ttl_ms ~= nil and view.age_ms >= ttl.takeover_at(0, view.ttl_ms)
 end
 
-local function remaining(view)
+--- When somebody else may take a hold over that is not renewed; its span where the store cannot tell its age.
+---@param view {ttl_ms: integer, age_ms: integer?}
+---@return string
+function M.remaining(view)
   local at = ttl.takeover_at(0, view.ttl_ms)
   return view.age_ms and duration.format(math.max(at - view.age_ms, 0)) or duration.format(at)
 end
@@ -103,7 +106,8 @@ function M.once_state(rec, view)
   return "Pending"
 end
 
-local ONCE_NEXT = {
+--- What a person should do about a Once in this state, with a place for its name.
+M.ONCE_NEXT = {
   Failed = "when mended: koncli once reset %s",
   InDoubt = "find out whether it ran: koncli once resolve %s --ran or --not-run",
   Expired = "its time is over: it counts as not executed",
@@ -125,7 +129,7 @@ local function claim_text(view, holder)
   if view.doubt or view.gone then
     return ("%s, fence %.0f%s"):format(holder, view.fence, view.gone and ", which is gone" or "")
   end
-  return ("%s, fence %.0f, free within %s unless renewed"):format(holder, view.fence, remaining(view))
+  return ("%s, fence %.0f, free within %s unless renewed"):format(holder, view.fence, M.remaining(view))
 end
 
 --- A Once as pairs of label and value.
@@ -149,7 +153,7 @@ function M.once_lines(rec, view)
       entry.executor or "unknown", entry.executedAt or "time unknown") }
   end
   lines[#lines + 1] = { "Last write", M.age(view.age_ms) .. " ago" }
-  lines[#lines + 1] = { "Next", ONCE_NEXT[state] and ONCE_NEXT[state]:format(rec.name) or nil }
+  lines[#lines + 1] = { "Next", M.ONCE_NEXT[state] and M.ONCE_NEXT[state]:format(rec.name) or nil }
   return pairs_of(lines)
 end
 
@@ -222,20 +226,34 @@ end
 --- Pairs under each other.
 ---@param title string
 ---@param lines string[][]
+---@param paint? fun(word: string, filled: string): string  colours a state
 ---@return string
-function M.sheet(title, lines)
+function M.sheet(title, lines, paint)
   local out = { title }
   for _, line in ipairs(lines) do
-    out[#out + 1] = ("  %-12s%s"):format(line[1], shown(line[2]))
+    local value = shown(line[2])
+    value = paint and line[1] == "State" and paint(value, value) or value
+    out[#out + 1] = ("  %-12s%s"):format(line[1], value)
   end
   return table.concat(out, "\n") .. "\n"
+end
+
+-- The cells of a line, filled up to the width of their columns; the state stands in the second.
+local function fill(row, width, paint)
+  local cells = {}
+  for i, cell in ipairs(row) do
+    local filled = i < #row and cell .. (" "):rep(width[i] - #cell) or cell
+    cells[i] = paint and i == 2 and paint(cell, filled) or filled
+  end
+  return table.concat(cells, "   ")
 end
 
 --- Rows under a head, in columns three spaces apart.
 ---@param head string[]
 ---@param rows string[][]
+---@param paint? fun(word: string, filled: string): string  colours a state
 ---@return string
-function M.grid(head, rows)
+function M.grid(head, rows, paint)
   local width, lines = {}, {}
   local all = { head }
   for _, row in ipairs(rows) do
@@ -251,11 +269,7 @@ function M.grid(head, rows)
     end
   end
   for _, row in ipairs(all) do
-    local cells = {}
-    for i, cell in ipairs(row) do
-      cells[i] = i < #row and cell .. (" "):rep(width[i] - #cell) or cell
-    end
-    lines[#lines + 1] = table.concat(cells, "   ")
+    lines[#lines + 1] = fill(row, width, paint)
   end
   return table.concat(lines, "\n") .. "\n"
 end

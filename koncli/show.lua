@@ -1,5 +1,6 @@
 --- What `status` and `list` of every kind have in common.
 
+local colour = require "koncli.colour"
 local executor = require "koncli.executor"
 local object = require "koncli.object"
 local record = require "konductor.record"
@@ -33,7 +34,8 @@ function M.status(command)
   elseif form.look then
     form.look(command.world, view)
   end
-  return command:answer(object.sheet(("%s %s"):format(rec.kind, rec.name), form.lines(rec, view)))
+  return command:answer(object.sheet(("%s %s"):format(rec.kind, rec.name), form.lines(rec, view),
+    colour.painter()))
 end
 
 local MEND = "%s; mend the object or delete it by hand"
@@ -87,7 +89,7 @@ local function text_list(command, records, damaged)
     command:remark(("no %ss in namespace %s"):format(command.kind:lower(), command.namespace))
     return 0
   end
-  return command:answer(object.grid(form.columns, rows))
+  return command:answer(object.grid(form.columns, rows, colour.painter()))
 end
 
 local LISTS = { json = json_list, yaml = json_list, name = name_list }

@@ -4,6 +4,7 @@ kube/test_koncli_steps.py on a real API server.
 A class here is no test case by itself; it is joined with one whose koncli() runs a command on its store."""
 
 import json
+import re
 import signal
 import subprocess
 
@@ -332,3 +333,55 @@ class OnceSteps(Steps):
         self.assertEqual(self.code_of(runner), 143)
         status = self.status("once", "init")
         self.assertEqual((status["executor"], status["attempts"], status["phase"]), ("", 0, "Pending"))
+
+
+class StatusSteps(Steps):
+    def test_status_shows_who_holds_who_waits_what_failed_and_what_to_do(self):
+        token = self.taken("lease", "acquire", "db", "--holder", "a")
+        self.background("lease", "acquire", "db", "--holder", "b", "--wait")
+        self.queued("db")
+        self.ok("lease", "create", "free")
+        self.taken("once", "claim", "init", "--holder", "a", "--version", "v1")
+        self.koncli("once", "run", "seed", "--", "sh", "-c", "exit 7")
+        text = self.ok("status")
+        self.assertRegex(text, rf"(?m)^db +Held +a +{token} +\S+ +b$")
+        self.assertRegex(text, r"(?m)^free +Available +- +\d+ +- +-$")
+        self.assertRegex(text, r"(?m)^init +Running +v1 +a +\S+ +-$")
+        self.assertRegex(text, r"(?m)^seed +Retrying +- +- +- +exit code 7$")
+        self.assertNotIn("Next", text)
+        self.assertNotIn("\33", text)
+
+    def test_status_for_programs_is_a_list_of_all_objects(self):
+        self.ok("lease", "create", "db")
+        self.ok("once", "create", "init")
+        listed = json.loads(self.ok("status", "-o", "json"))
+        self.assertEqual((listed["kind"], [(item["kind"], item["metadata"]["name"]) for item in listed["items"]]),
+                         ("List", [("Lease", "db"), ("Once", "init")]))
+        self.assertEqual(self.ok("status", "-o", "name"), "lease.konductor.io/db\nonce.konductor.io/init\n")
+        self.assertIn("kind: Lease\n", self.ok("status", "-o", "yaml"))
+        self.assertIn("kind: OnceList\n", self.ok("once", "list", "-o", "yaml"))
+        self.assertIn("kind: Lease\n", self.ok("lease", "status", "db", "-o", "yaml"))
+
+    def test_status_of_nothing_says_so_to_people_alone(self):
+        done = self.koncli("status")
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertIn("nothing is coordinated in namespace", done.stderr)
+
+    def test_status_watched_shows_each_state_as_it_comes(self):
+        shown = self.cluster.directory / "shown"
+        with open(shown, "wb") as out:
+            process = subprocess.Popen([self.path, "status", "--watch"], stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=subprocess.DEVNULL, env=self.environment())
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def showing(pattern):
+            wait_for(lambda: re.search(pattern, shown.read_text(encoding="utf-8"), re.MULTILINE), what=pattern)
+
+        token = self.taken("lease", "acquire", "db", "--holder", "a")
+        showing(rf"^db +Held +a +{token} ")
+        self.ok("lease", "release", "db", "--holder", "a")
+        showing(r"^db +Available ")
+        self.ok("once", "create", "init")
+        showing(r"^init +Pending ")
+        self.assertIsNone(process.poll())

@@ -14,6 +14,9 @@ M.commands = { "run", "plan", "crds", "rbac", "probe", "install", "version", "he
 
 local ALIASES = { ["--version"] = "version", ["-V"] = "version", ["--help"] = "help", ["-h"] = "help" }
 
+--- Names under which it is koncli; the second one makes it `kubectl konductor`.
+local KONCLI = { koncli = true, ["kubectl-konductor"] = true }
+
 local EXIT_USAGE = core.exit_code("usage")
 
 local function complain(sentence)
@@ -68,7 +71,7 @@ end
 ---@param argv string[]  argv[0] is the name of the program
 ---@return integer exit_code
 function M.main(argv)
-  if argv[0] and argv[0]:match "[^/]*$" == "koncli" then
+  if argv[0] and KONCLI[argv[0]:match "[^/]*$"] then
     return require("koncli.main").main(argv)
   end
   local name = argv[1]

@@ -1,9 +1,10 @@
 """One-shot steps of koncli on a real API server, as custom resources and as Leases alone, and what they cost there."""
 
 import collections
+import subprocess
 import unittest
 
-from koncli_steps import LEADER, LeaseSteps, OnceSteps
+from koncli_steps import LEADER, LeaseSteps, OnceSteps, StatusSteps
 from kube.cluster import shared_cluster
 from kube.test_crds import install
 from test_koncli import KoncliTest
@@ -54,6 +55,18 @@ class OnceAlone(OnceSteps, OnServer):
     store = "kube-lease"
 
 
+class Status(StatusSteps, OnServer):
+    def test_kubectl_finds_it_as_a_plugin(self):
+        (self.cluster.directory / "kubectl-konductor").symlink_to(self.path.resolve())
+        done = subprocess.run([self.c.programs.kubectl, "konductor", "once", "create", "init"], text=True, capture_output=True,
+                              env=self.environment({"PATH": self.cluster.directory, "HOME": self.cluster.directory}), check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, 'Once "init" created\n'), done.stderr)
+
+
+class StatusAlone(StatusSteps, OnServer):
+    store = "kube-lease"
+
+
 class Costs(OnServer):
     def setUp(self):
         super().setUp()
@@ -82,7 +95,7 @@ class Costs(OnServer):
         self.assertEqual(self.of("once", "check", "init"), {"get": 1})
 
 
-del KoncliTest, LeaseSteps, OnceSteps
+del KoncliTest, LeaseSteps, OnceSteps, StatusSteps
 
 if __name__ == "__main__":
     unittest.main()
