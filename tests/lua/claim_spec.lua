@@ -16,7 +16,7 @@ local replica = cast.replica_of(claim.run, function()
   return { name = "x", version = "v1", ttl_ms = 15000, work = { argv = { "migrate" } }, stop_grace_ms = 10000 }
 end)
 local world, stored = cast.world_of(COMMANDS), cast.stored_of "Once"
-local running, until_running = cast.running, cast.until_running
+local running, until_running, line_up = cast.running, cast.until_running, cast.line_up_of(replica)
 
 local function outcomes(...)
   local list = {}
@@ -159,8 +159,7 @@ end)
 describe("the end of an executor", function()
   it("by SIGKILL is followed at once by another, counted as an attempt", function()
     local s = world()
-    local a = s:start("a", replica())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     local b, c = s:start("b", replica()), s:start("c", replica())
     s:run_for(7000)
     a:crash()
@@ -176,8 +175,7 @@ describe("the end of an executor", function()
 
   it("in a store that knows of no sessions is followed after its time and not before", function()
     local s = world { peers = false }
-    local a = s:start("a", replica())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", replica())
     s:run_for(7000) -- renewed at 5 s
     a:crash()
@@ -244,10 +242,7 @@ describe("a stop", function()
 
   it("while it waits ends the wait and writes nothing", function()
     local s = world()
-    local a = s:start("a", replica())
-    until_running(s, "a")
-    local b = s:start("b", replica())
-    s:run_for(1000)
+    local a, b = line_up(s, "a", "b")
     local writes = play.count_writes(s)
     b:stop()
     assert.equal("stopped", play.finish(s, b).outcome)
@@ -259,8 +254,7 @@ end)
 describe("a replica that does not wait", function()
   it("says who does it, and when another look is worth it", function()
     local s = world()
-    s:start("a", replica())
-    until_running(s, "a")
+    line_up(s, "a")
     local result = play.finish(s, s:start("b", replica { wait = false }))
     assert.same({ "busy", "a" }, { result.outcome, result.executor })
     assert.is_true(result.until_ms > 0)
@@ -489,8 +483,7 @@ describe("an executor that cannot renew", function()
 
   it("because another has its claim is killed at once and superseded", function()
     local s = world()
-    local a = s:start("a", replica())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:run_for(1000)
     local record = stored(s)
     record.status.executor, record.status.session, record.status.fence = "thief", "another", record.status.fence + 1
@@ -538,13 +531,7 @@ describe("any single lost, late, doubled or refused call", function()
     it(name .. ": runs once, is recorded, and all others skip", function()
       for nth = 1, 8 do
         for _, verb in ipairs { "replace", "create", "get" } do
-          local n = 0
-          local s = world { latency_ms = 2, peers = false, fault = function(op)
-            if op.verb == verb then
-              n = n + 1
-              return n == nth and fault or nil
-            end
-          end }
+          local s = world { latency_ms = 2, peers = false, fault = cast.fault_of(verb, nth, fault) }
           local processes = {}
           for i = 1, 3 do
             processes[i] = s:start("r" .. i, replica { work = { argv = { "brief" } } })
@@ -576,8 +563,7 @@ end)
 describe("a deleted record", function()
   it("kills the work that ran under it, and the work is done again under a higher number", function()
     local s = world()
-    local a = s:start("a", replica())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:run_for(1000)
     local record = stored(s)
     assert(s.store:delete(record))
@@ -608,8 +594,7 @@ describe("a record that is being deleted", function()
 
   it("lets what runs go on to its end and be recorded, and nobody begins anew until it is gone", function()
     local s = world()
-    local a = s:start("a", replica())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     local b = s:start("b", replica { version = "v2" })
     finalizers(s, { "a/b" })
     delete(s)

@@ -16,7 +16,7 @@ local candidate = cast.replica_of(elect.run, function()
   return { name = "x", spec = { ttl = "15s" }, ttl_ms = 15000, work = { argv = { "serve" } }, stop_grace_ms = 10000 }
 end)
 local world, stored = cast.world_of(COMMANDS), cast.stored_of "Lease"
-local running, until_running = cast.running, cast.until_running
+local running, until_running, line_up = cast.running, cast.until_running, cast.line_up_of(candidate)
 
 describe("a lease that is free", function()
   it("is made, acquired and released by the only candidate in two writes", function()
@@ -77,8 +77,7 @@ describe("a lease that is free", function()
 
   it("is not waited for when wait is false and another holds it", function()
     local s = world()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local result = play.finish(s, s:start("b", candidate { wait = false }))
     assert.equal("busy", result.outcome)
     assert.is_truthy(result.detail:find("held by a", 1, true))
@@ -87,8 +86,7 @@ describe("a lease that is free", function()
 
   it("is given up after the time of the wait, and the queue is left", function()
     local s = world()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local t = s:time_ms()
     local result = play.finish(s, s:start("b", candidate { timeout_ms = 7000 }))
     assert.equal("timeout", result.outcome)
@@ -102,8 +100,7 @@ end)
 describe("a lease that is held", function()
   it("is renewed every third of its time, counted, without touching anything else", function()
     local s = world()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local before = stored(s).status
     s:run_for(60000)
     local after = stored(s).status
@@ -116,8 +113,7 @@ describe("a lease that is held", function()
 
   it("is neither longer nor shorter when others join and leave", function()
     local s = world()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local before = stored(s).status
     local b = s:start("b", candidate())
     s:run_until(function() return stored(s).status.waiters ~= nil end)
@@ -134,8 +130,7 @@ describe("a lease that is held", function()
 
   it("is handed over in two writes, in order of arrival", function()
     local s = world { latency_ms = 1 }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     for _, name in ipairs { "b", "c", "d" } do
       s:start(name, candidate())
       s:run_for(500)
@@ -153,8 +148,7 @@ describe("a lease that is held", function()
 
   it("goes to the higher priority first, and among equals to the first that came", function()
     local s = world()
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("low", candidate { priority = 1, work = { argv = { "brief" } } })
     s:run_for(1000)
     s:start("high1", candidate { priority = 5, work = { argv = { "brief" } } })
@@ -169,8 +163,7 @@ describe("a lease that is held", function()
 
   it("costs a hundred waiters two writes and one start when it is handed over", function()
     local s = world { latency_ms = 2 }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     local refused = 0
     for i = 1, 100 do
       s:start("w" .. i, candidate { spec = { ttl = "15s", queueMax = 32 } })
@@ -253,8 +246,7 @@ end)
 describe("the end of a holder", function()
   it("by SIGKILL is followed at once by the head of the queue", function()
     local s = world()
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", candidate())
     s:start("c", candidate())
     s:run_for(2000)
@@ -269,8 +261,7 @@ describe("the end of a holder", function()
 
   it("in a store that knows of no sessions is followed after its time and not before", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", candidate())
     s:run_for(12000) -- renewed at 5 s and 10 s
     a:crash()
@@ -282,14 +273,7 @@ describe("the end of a holder", function()
 
   it("and of those ahead in the queue costs each of them one stagger, once", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    local b = s:start("b", candidate())
-    s:run_for(1000)
-    local c = s:start("c", candidate())
-    s:run_for(1000)
-    s:start("d", candidate())
-    s:run_for(1000)
+    local a, b, c = line_up(s, "a", "b", "c", "d")
     b:crash()
     c:crash()
     s:run_for(3000)
@@ -303,12 +287,7 @@ describe("the end of a holder", function()
 
   it("whose successor is dead costs the time of one acceptance", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    local b = s:start("b", candidate())
-    s:run_for(1000)
-    s:start("c", candidate())
-    s:run_for(1000)
+    local a, b = line_up(s, "a", "b", "c")
     b:crash()
     a:stop()
     s:run_until(function() return s.runs[1].to_us end)
@@ -332,8 +311,7 @@ describe("the end of a holder", function()
     s.first = s:start("a", candidate())
     s:run_until(function() return crashed end)
     s:run_for(10)
-    s:start("b", candidate())
-    until_running(s, "b")
+    line_up(s, "b")
     play.judge(s, { open = true })
   end)
 
@@ -347,15 +325,13 @@ describe("the end of a holder", function()
     end }
     s.first = s:start("a", candidate { work = { argv = { "brief" } } })
     s:run_until(function() return s.first.gone end)
-    s:start("b", candidate())
-    until_running(s, "b")
+    line_up(s, "b")
     play.judge(s, { open = true })
   end)
 
   it("that comes back under the same name gives it no right to the hold of before", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     a:crash()
     s:start("a", candidate())
     s:run_for(14000)
@@ -369,10 +345,7 @@ end)
 describe("a holder that was asked to stop", function()
   it("ends its work, then hands over, and says that it was stopped", function()
     local s = world()
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    s:start("b", candidate())
-    s:run_for(1000)
+    local a = line_up(s, "a", "b")
     a:stop()
     local result = play.finish(s, a)
     assert.same({ "stopped", 143 }, { result.outcome, result.code })
@@ -420,12 +393,7 @@ describe("a holder that was asked to stop", function()
         return { code = "busy" } -- b never gets to accept
       end
     end }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    local b = s:start("b", candidate())
-    s:run_for(1000)
-    s:start("c", candidate())
-    s:run_for(1000)
+    local a, b = line_up(s, "a", "b", "c")
     a:stop()
     s:run_until(function() return stored(s).status.holder == "b" end)
     b:stop()
@@ -465,10 +433,7 @@ describe("a renewal that does not come through", function()
 
   it("because only its answers are lost kills it all the same", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    s:start("b", candidate())
-    s:run_for(1000)
+    local a = line_up(s, "a", "b")
     a:partition "answers"
     s:run_until(function() return #s.runs == 2 end)
     assert.equal("b", running(s))
@@ -478,8 +443,7 @@ describe("a renewal that does not come through", function()
 
   it("for less than its time does not touch the work", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", candidate())
     s:run_for(4000)
     a:partition "both"
@@ -507,8 +471,7 @@ describe("a renewal that does not come through", function()
           return n % 2 == 0 and fault or nil
         end
       end }
-      s:start("a", candidate())
-      until_running(s, "a")
+      line_up(s, "a")
       s:start("b", candidate())
       s:run_for(120000)
       assert.equal("a", running(s))
@@ -521,8 +484,7 @@ describe("a renewal that does not come through", function()
   it("because a right was taken away runs to the deadline, and says which", function()
     local said = {}
     local s = world { peers = false, on_log = function(_, level, text) said[#said + 1] = level .. " " .. text end }
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     s.fault = function(op)
       return op.verb == "replace" and { code = "denied", detail = "needs update on leases" } or nil
     end
@@ -534,8 +496,7 @@ describe("a renewal that does not come through", function()
   it("is told with the time that is left, once", function()
     local said = {}
     local s = world { peers = false, on_log = function(_, level, text) said[#said + 1] = level .. " " .. text end }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     a:partition "both"
     s:run_until(function() return s.runs[1].to_us end)
     local told = {}
@@ -575,13 +536,7 @@ describe("a write of a candidate", function()
     it(name .. " never makes two holders", function()
       for nth = 1, 6 do
         for _, verb in ipairs { "replace", "create", "get" } do
-          local n = 0
-          local s = world { latency_ms = 2, peers = false, fault = function(op)
-            if op.verb == verb then
-              n = n + 1
-              return n == nth and fault or nil
-            end
-          end }
+          local s = world { latency_ms = 2, peers = false, fault = cast.fault_of(verb, nth, fault) }
           local processes = {}
           for i = 1, 3 do
             processes[i] = s:start("r" .. i, candidate { work = { argv = { "brief" } } })
@@ -652,10 +607,7 @@ end)
 describe("a holder that is frozen", function()
   it("whole, longer than its time, acts no more than an instant after the thaw", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    s:start("b", candidate())
-    s:run_for(1000)
+    local a = line_up(s, "a", "b")
     a:freeze "all"
     s:run_until(function() return #s.runs == 2 end)
     s:run_for(5000)
@@ -669,10 +621,7 @@ describe("a holder that is frozen", function()
 
   it("above its guard only, has its work killed in time", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    s:start("b", candidate())
-    s:run_for(1000)
+    local a = line_up(s, "a", "b")
     a:freeze "supervisor"
     s:run_until(function() return #s.runs == 2 end)
     assert.is_true(s.runs[1].to_us / 1000 <= 14250)
@@ -697,8 +646,7 @@ describe("watches", function()
 
   it("that miss a grant cost the time of one acceptance, and the next takes over", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", candidate { work = { argv = { "brief" } } })
     s:run_for(1000)
     s:start("c", candidate { work = { argv = { "brief" } } })
@@ -730,10 +678,7 @@ end)
 describe("other hands on the record", function()
   it("that touch it every second neither stop the holder nor keep others from taking over", function()
     local s = world { peers = false }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
-    s:start("b", candidate())
-    s:run_for(1000)
+    local a = line_up(s, "a", "b")
     local function touch()
       local record = stored(s)
       record.status.note = tostring(s:time_ms())
@@ -751,8 +696,7 @@ describe("other hands on the record", function()
 
   it("that clear the holder kill its work at once; the fence grows on", function()
     local s = world()
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     local record = stored(s)
     local fence = record.status.fence
     record.status.holder = ""
@@ -760,8 +704,7 @@ describe("other hands on the record", function()
     local result = play.finish(s, a)
     assert.same({ "lost", "taken" }, { result.outcome, result.work.lost })
     assert.equal(0, s.runs[1].to_us)
-    s:start("b", candidate())
-    until_running(s, "b")
+    line_up(s, "b")
     assert.is_true(stored(s).status.fence > fence)
     assert.equal(0, #play.events(s, "release"))
   end)
@@ -809,8 +752,7 @@ describe("a release that meets", function()
   it("a renewal on its way leaves nothing for a whole ttl", function()
     local s
     s = world { peers = false, latency_ms = 300 }
-    local a = s:start("a", candidate())
-    until_running(s, "a")
+    local a = line_up(s, "a")
     s:start("b", candidate())
     s:run_until(function() return #play.events(s, "renew") == 1 end)
     s:run_until(function() return s:time_ms() % 5000 >= 4900 end)
@@ -839,8 +781,7 @@ describe("a release that meets", function()
     local result = play.finish(s, a)
     assert.same({ "ran", 0 }, { result.outcome, result.code })
     assert.is_true(s:time_ms() <= 15000 + 2 * s.timeout_ms)
-    s:start("b", candidate())
-    until_running(s, "b")
+    line_up(s, "b")
     play.judge(s, { open = true })
   end)
 end)

@@ -18,7 +18,7 @@ local worker = cast.replica_of(claim.run, function()
   return { name = "x", version = "v1", ttl_ms = 15000, work = { argv = { "migrate" } }, stop_grace_ms = 10000 }
 end)
 local world, stored = cast.world_of(COMMANDS), cast.stored_of "Lease"
-local running, until_running = cast.running, cast.until_running
+local running, until_running, line_up = cast.running, cast.until_running, cast.line_up_of(candidate)
 
 -- A world that refuses, by verb, while `refused` is set; what was logged; and when "b" asked.
 local function refusing(verbs, code)
@@ -63,8 +63,7 @@ describe("a refusal to a candidate", function()
 
     it(what .. " to one who waits is borne, said once, and does not end its wait", function()
       local fault, s = refusing(nil, code)
-      s:start("a", candidate())
-      until_running(s, "a")
+      line_up(s, "a")
       local b = s:start("b", candidate())
       s:run_for(20000)
       fault.refused = true
@@ -82,8 +81,7 @@ describe("a refusal to a candidate", function()
 
   it("that lasts is asked about ever more seldom, at no fixed time", function()
     local fault, s = refusing()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     s:start("b", candidate())
     s:run_for(20000)
     fault.refused = true
@@ -123,8 +121,7 @@ describe("a refusal to a candidate", function()
 
   it("does not make a wait longer than was asked", function()
     local fault, s = refusing()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local from_ms = s:time_ms()
     local b = s:start("b", candidate { timeout_ms = 47123 })
     s:run_for(20000)
@@ -135,8 +132,7 @@ describe("a refusal to a candidate", function()
 
   it("to one who waits does not hide a wish to stop", function()
     local fault, s = refusing()
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local b = s:start("b", candidate())
     s:run_for(20000)
     fault.refused = true
@@ -235,8 +231,7 @@ describe("a store that is silent for ten minutes", function()
 
   it("does not make a wait longer than was asked", function()
     local s = world { peers = false }
-    s:start("a", candidate())
-    until_running(s, "a")
+    line_up(s, "a")
     local from_ms = s:time_ms()
     local b = s:start("b", candidate { timeout_ms = 100001 })
     s:run_for(1000)

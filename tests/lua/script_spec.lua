@@ -1,6 +1,8 @@
 --- Scripts in the in-memory world: what is found before anything runs, what runs when, and
 --- whole scripts on several replicas.
 
+package.path = "tests/lua/?.lua;" .. package.path
+local cast = require "lib.cast"
 local konductor = require "konductor.init"
 local runner = require "konductor.runner"
 local script = require "konductor.script"
@@ -199,17 +201,6 @@ local function count(s, word)
   return n
 end
 
-local function all_done(processes)
-  return function()
-    for _, process in ipairs(processes) do
-      if not process.done and not process.crashed then
-        return false
-      end
-    end
-    return true
-  end
-end
-
 describe("a flow on five replicas", function()
   local COMMANDS = {
     migrate = { run_ms = 2000 }, seed = { run_ms = 700 }, warm = { run_ms = 500 }, web = { run_ms = 10 },
@@ -225,7 +216,7 @@ describe("a flow on five replicas", function()
     if act then
       act(s, replicas)
     end
-    assert.is_true(s:run_until(all_done(replicas)), table.concat(logged, "\n"))
+    assert.is_true(s:run_until(cast.all_over(replicas)), table.concat(logged, "\n"))
     return s, replicas
   end
 

@@ -1,3 +1,5 @@
+package.path = "tests/lua/?.lua;" .. package.path
+local cast = require "lib.cast"
 local history = require "konductor.history"
 local konductor = require "konductor.init"
 local script = require "konductor.script"
@@ -41,17 +43,6 @@ local function start_many(s, count, env)
   return replicas
 end
 
-local function all_done(replicas)
-  return function()
-    for _, replica in ipairs(replicas) do
-      if not replica.done and not replica.crashed then
-        return false
-      end
-    end
-    return true
-  end
-end
-
 --- The most commands that really ran at the same time.
 local function most_at_once(s)
   local most = 0
@@ -82,7 +73,7 @@ describe("the semaphore", function()
   it("runs as many at once as it has permits, and everybody in the end", function()
     local s = sim.new { seed = 3, commands = { work = { run_ms = 2000 } }, latency_ms = 2 }
     local replicas = start_many(s, 7)
-    assert.is_true(s:run_until(all_done(replicas), 60000))
+    assert.is_true(s:run_until(cast.all_over(replicas), 60000))
     for _, replica in ipairs(replicas) do
       assert.is_true(replica.ok, replica.value)
       assert.is_nil(replica.value)
@@ -96,7 +87,7 @@ describe("the semaphore", function()
   it("lets work outlast the time to live of a permit, which is renewed", function()
     local s = sim.new { seed = 4, commands = { work = { run_ms = 100000 } } }
     local replicas = start_many(s, 3)
-    assert.is_true(s:run_until(all_done(replicas), 300000))
+    assert.is_true(s:run_until(cast.all_over(replicas), 300000))
     assert.equal(3, #s.runs)
     for _, run in ipairs(s.runs) do
       assert.equal(100000000, run.to_us - run.from_us)
@@ -115,7 +106,7 @@ describe("the semaphore", function()
     s:run_for(1000)
     assert.equal(3, #s.runs)
     assert.equal("late", s.runs[3].replica)
-    assert.is_true(s:run_until(all_done { first[2], waiting }, 200000))
+    assert.is_true(s:run_until(cast.all_over { first[2], waiting }, 200000))
     judge(s, 2)
   end)
 
@@ -170,7 +161,7 @@ describe("the semaphore", function()
     first[1]:stop()
     s:run_for(2000)
     assert.equal(3, #s.runs)
-    assert.is_true(s:run_until(all_done { first[2], waiting }, 200000))
+    assert.is_true(s:run_until(cast.all_over { first[2], waiting }, 200000))
     judge(s, 2)
   end)
 
@@ -182,7 +173,7 @@ describe("the semaphore", function()
     s:run_for(1000)
     waiting:stop()
     assert.is_true(s:run_until(function() return waiting.done end, 1000))
-    assert.is_true(s:run_until(all_done(first), 60000))
+    assert.is_true(s:run_until(cast.all_over(first), 60000))
     assert.equal(2, #s.runs)
     assert.equal(0, holders(s))
   end)
@@ -212,7 +203,7 @@ describe("the semaphore", function()
     s:run_for(10)
     local replicas = start_many(s, 4, { PERMITS = "3" })
     replicas[5] = one
-    assert.is_true(s:run_until(all_done(replicas), 60000))
+    assert.is_true(s:run_until(cast.all_over(replicas), 60000))
     assert.equal(1, most_at_once(s))
     judge(s, 1)
   end)
@@ -238,7 +229,7 @@ describe("the semaphore", function()
       if not victim.done then
         victim:crash()
       end
-      assert.is_true(s:run_until(all_done(replicas), 600000), "seed " .. seed)
+      assert.is_true(s:run_until(cast.all_over(replicas), 600000), "seed " .. seed)
       assert.is_true(#s.runs >= 5)
       judge(s, 2)
     end

@@ -45,4 +45,42 @@ function M.until_running(s, name, limit_ms)
   assert(s:run_until(function() return M.running(s) == name end, limit_ms or 60000), name .. " never ran")
 end
 
+--- A maker of lines: the first of these replicas works, and the others wait, in this order.
+---@param replica fun(): function
+function M.line_up_of(replica)
+  return function(s, ...)
+    local processes = {}
+    for i, name in ipairs { ... } do
+      processes[i] = s:start(name, replica())
+      if i == 1 then
+        M.until_running(s, name)
+      else
+        s:run_for(1000)
+      end
+    end
+    return unpack(processes)
+  end
+end
+
+--- A fault of one call: of the nth of this verb.
+function M.fault_of(verb, nth, fault)
+  local n = 0
+  return function(op)
+    n = n + (op.verb == verb and 1 or 0)
+    return op.verb == verb and n == nth and fault or nil
+  end
+end
+
+--- Whether each has ended or was killed, to be asked again and again.
+function M.all_over(processes)
+  return function()
+    for _, process in ipairs(processes) do
+      if not process.done and not process.crashed then
+        return false
+      end
+    end
+    return true
+  end
+end
+
 return M
