@@ -62,7 +62,7 @@ function M.run(given)
   if not options then
     return code
   end
-  local parser = args.all(require("konductor.cli.main").commands)
+  local parser = require("konductor.cli.parser").all(require("konductor.cli.main").commands, args.options_of)
   local scripts = core.embedded_list()
   table.sort(scripts)
   core.write(1, ADD[options.shell](parser["get_" .. options.shell .. "_complete"](parser),

@@ -62,11 +62,11 @@ function M.run(given)
     core.write(1, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
     return 0
   end
-  local args = require "konductor.cli.args"
-  if not args.describe[topic] then
+  local describe = require("konductor.cli.args").options_of(topic)
+  if not describe then
     return require("konductor.cli.main").unknown_command(topic, { "scripts" })
   end
-  core.write(1, args.help(topic))
+  core.write(1, require("konductor.cli.parser").new(topic, describe):get_help() .. "\n")
   return 0
 end
 

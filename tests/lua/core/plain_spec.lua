@@ -4,7 +4,7 @@ local plain = require "konductor.cli.plain"
 
 local function by_argparse(name, words)
   local parser = require "argparse"("konductor " .. name)
-  args.describe[name](parser)
+  args.options_of(name)(parser)
   local ok, given = parser:pparse(words)
   return ok and given or nil
 end
@@ -45,7 +45,7 @@ describe("a plain command line", function()
   for name, lines in pairs(PLAIN) do
     for _, words in ipairs(lines) do
       it(("is read as argparse reads it: %s %s"):format(name, table.concat(words, " ")), function()
-        local given = plain.read(args.describe[name], words)
+        local given = plain.read(args.options_of(name), words)
         assert.is_table(given)
         assert.same(by_argparse(name, words), given)
       end)
@@ -57,7 +57,7 @@ describe("any other command line", function()
   for name, lines in pairs(OTHERS) do
     for _, words in ipairs(lines) do
       it(("is left to argparse: %s %s"):format(name, table.concat(words, " ")), function()
-        assert.is_nil(plain.read(args.describe[name], words))
+        assert.is_nil(plain.read(args.options_of(name), words))
       end)
     end
   end

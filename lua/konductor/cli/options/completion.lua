@@ -1,0 +1,11 @@
+--- The options of `konductor completion`.
+
+---@param parser table
+return function(parser)
+  parser:description("Prints the completion script for a shell.")
+  parser:argument("shell"):args(1):choices { "bash", "zsh", "fish" }
+  parser:epilog [[
+Examples:
+  konductor completion bash > /etc/bash_completion.d/konductor
+  konductor completion fish > ~/.config/fish/completions/konductor.fish]]
+end
