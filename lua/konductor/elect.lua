@@ -8,6 +8,7 @@
 ---   "error"    `code` says why: the store, a right, a damaged record
 
 local candidate = require "konductor.candidate"
+local exits = require "konductor.exits"
 local lease = require "konductor.lease"
 local priority = require "konductor.priority"
 
@@ -212,7 +213,7 @@ local function work(c, grant)
   }
   local result, h = c:run(policy, grant.base, grant.fence, {})
   if result.lost == "deadline" and not policy.renewable then
-    result.lost, result.timed_out, result.code = nil, true, 124
+    result.lost, result.timed_out, result.code = nil, true, exits.TIMED_OUT
   end
   after_work(c, result, h)
   return result, h

@@ -11,13 +11,13 @@
 ---   5. the result is handed back only when the last descendant is gone.
 
 local cas = require "konductor.cas"
+local exits = require "konductor.exits"
 local ttl = require "konductor.ttl"
 
 local M = {}
 
 local POKE_MS = 1000
 local SHORT_GRACE_MS = 5000
-local FAILED = { not_found = 127, not_executable = 126 }
 
 ---@class konductor.HoldOptions
 ---@field kind string
@@ -331,7 +331,7 @@ local function on_child(self, result, event)
     main_ended(self)
   elseif event.type == "failed" then
     result.failed, result.error = event.code, event.detail
-    result.code = FAILED[event.code] or 70
+    result.code = exits.of_failure(event.code)
     main_ended(self)
   end
   if event.type == "empty" then
@@ -373,7 +373,7 @@ local function begin(self, result, work)
   end
   local child, code, detail = self:spawn(nil, work)
   if not child then
-    result.failed, result.error, result.code = code, detail, FAILED[code] or 70
+    result.failed, result.error, result.code = code, detail, exits.of_failure(code)
     self.main_over = true
     if code == "lost" then
       lost(self, result, "deadline", "its time was over before the work began")
@@ -418,7 +418,7 @@ function Hold:run(work)
   begin(self, result, work)
   follow(self, result)
   if result.timed_out then
-    result.code = 124
+    result.code = exits.TIMED_OUT
   end
   self:event("stop", { code = result.code, by = result.by, failed = result.failed, ended_us = self.ended_us })
   stop:close()

@@ -4,13 +4,13 @@
 --- real store and in the simulator. What claims and what leads is loaded when it has something
 --- to do, so that a start with everything done does not pay for it.
 
+local exits = require "konductor.exits"
 local flows = require "konductor.runner_flow"
 local spec = require "konductor.spec"
 
 local M = {}
 
 local SIGTERM = 15
-local FAILED = { not_found = 127, not_executable = 126 }
 
 ---@class konductor.RunContext: konductor.ScriptContext
 ---@field program konductor.Program
@@ -107,7 +107,7 @@ local function follow_main(context, inbox, child, announce)
       announce(event.pid)
     elseif event.type == "failed" then
       context.world.log("error", "main: " .. event.detail)
-      code = FAILED[event.code] or context.exit_code "system"
+      code = exits.of_failure(event.code)
     elseif event.type == "exit" then
       code = event.code
       child:stop(context.grace_ms)

@@ -4,14 +4,12 @@
 --- Which hold that is, is known by the task: the driver of a hold runs the user's function
 --- in a task of its own, and enter() notes it.
 
+local exits = require "konductor.exits"
 local failure = require "konductor.failure"
 local schema = require "konductor.api.schema"
 local script = require "konductor.script"
 
 local M = {}
-
-local TIMED_OUT = 124
-local FAILED = { not_found = 127, not_executable = 126 }
 
 ---@class konductor.ExecResult
 ---@field code integer      exit code; 128+n after signal n; 124 when it took too long; 126, 127 as shells
@@ -67,7 +65,7 @@ local function follow(context, inbox, child, given, timeout_ms)
       child:stop(result.stopped and 0 or context.grace_ms)
       result.stopped = event.signal
     elseif event.type == "failed" then
-      result.code, result.detail, result.word = FAILED[event.code] or 70, event.detail, event.code
+      result.code, result.detail, result.word = exits.of_failure(event.code), event.detail, event.code
       return result
     elseif event.type == "exit" then
       result.code, result.signal, result.output = event.code, event.signal, event.output
@@ -130,7 +128,7 @@ function M.new(context)
       error(failure.new("cancelled", place .. ": the work was asked to end"), 0)
     end
     if result.timed_out then
-      result.code = TIMED_OUT
+      result.code = exits.TIMED_OUT
     end
     if checked.check and (result.code ~= 0 or result.detail) then
       error(failure.new("exit", sentence_of(place, checked.argv, result), result.code), 0)

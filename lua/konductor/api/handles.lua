@@ -6,14 +6,13 @@
 local declare = require "konductor.api.declare"
 local duration = require "konductor.duration"
 local exec = require "konductor.api.exec"
+local exits = require "konductor.exits"
 local failure = require "konductor.failure"
 local schema = require "konductor.api.schema"
 local script = require "konductor.script"
 local spec = require "konductor.spec"
 
 local M = {}
-
-local TIMED_OUT = 124
 
 ---@class konductor.UserHold     what a function under a hold is given
 ---@field token integer          fencing number: hand it to what the work writes to
@@ -57,7 +56,7 @@ local function raise(context, place, title, result, outcome)
     error(failure.new("cancelled", place .. ": the work was asked to end"), 0)
   elseif result.work and result.work.timed_out then
     local sentence = ("%s: %s: the function took too long and was ended"):format(place, title)
-    error(failure.new("timeout", sentence, TIMED_OUT), 0)
+    error(failure.new("timeout", sentence, exits.TIMED_OUT), 0)
   elseif name == "ran" and failure.is(outcome.failure) and outcome.failure.code == "cancelled" then
     -- Nobody asked it to stop: its time was running out, so it was ended before the hold lapsed.
     error(failure.new("lost", ("%s: %s: the hold could not be renewed in time; the function was ended"):format(
