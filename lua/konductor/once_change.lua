@@ -232,7 +232,15 @@ function M.heartbeat(rec, me)
   return s
 end
 
--- The status after the end of our own claim, before the outcome is filled in.
+-- The status when nobody has the claim any more, before the outcome is filled in.
+local function without_claim(rec, me)
+  local s = record.successor(rec)
+  s.session, s.bound, s.op = "", "process", me.op
+  s.ttlMs = nil
+  return s
+end
+
+-- The same after the end of our own claim.
 local function ended(rec, me)
   if not M.held(rec, me) then
     return nil, nil, "lost", "the claim is not ours"
@@ -241,20 +249,29 @@ local function ended(rec, me)
   if not v then
     return nil, nil, code, sentence
   end
-  local s = record.successor(rec)
-  s.session, s.bound, s.op = "", "process", me.op
-  s.ttlMs = nil
-  return s, v
+  return without_claim(rec, me), v
+end
+
+-- Nothing runs, has failed or is in doubt.
+local function settled(s, reason, wall)
+  set(s, "Ready", "True", "OnceReady", wall)
+  set(s, "Running", "False", reason, wall)
+  clear(s, "Failed", reason, wall)
+  clear(s, "Unknown", reason, wall)
 end
 
 local function executed(s, holder, wall)
   s.executed, s.phase = true, "Executed"
   s.executor, s.executedAt = holder, wall
   s.exitCode, s.lastError, s.backoffMs = 0, nil, nil
-  set(s, "Ready", "True", "OnceReady", wall)
-  set(s, "Running", "False", "Executed", wall)
-  clear(s, "Failed", "Executed", wall)
-  clear(s, "Unknown", "Executed", wall)
+  settled(s, "Executed", wall)
+end
+
+-- As if it had never been begun.
+local function begun_anew(s, reason, wall)
+  s.executed, s.executor, s.phase, s.attempts = false, "", "Pending", 0
+  s.executedAt, s.exitCode, s.lastError, s.backoffMs = nil, nil, nil, nil
+  settled(s, reason, wall)
 end
 
 --- Marks the version executed. Only after the work ended well, its descendants included.
@@ -336,9 +353,7 @@ end
 ---@param me konductor.OnceMe
 ---@return table status
 function M.abandon(rec, v, me)
-  local s = record.successor(rec)
-  s.session, s.bound, s.op = "", "process", me.op
-  s.ttlMs = nil
+  local s = without_claim(rec, me)
   failed(s, v, me, { error = ("executor %s vanished in run %d"):format(v.executor, v.attempts) })
   return s
 end
@@ -368,19 +383,12 @@ function M.resolve(rec, me, ran)
   elseif not v.claimed then
     return nil, "absent", "there is no claim to settle"
   end
-  local s = record.successor(rec)
-  s.session, s.bound, s.op = "", "process", me.op
-  s.ttlMs = nil
+  local s = without_claim(rec, me)
   if ran then
     executed(s, v.executor, me.wall)
     return s
   end
-  s.executor, s.phase, s.executed, s.attempts = "", "Pending", false, 0
-  s.backoffMs, s.exitCode, s.lastError = nil, nil, nil
-  set(s, "Ready", "True", "OnceReady", me.wall)
-  set(s, "Running", "False", "Resolved", me.wall)
-  clear(s, "Failed", "Resolved", me.wall)
-  clear(s, "Unknown", "Resolved", me.wall)
+  begun_anew(s, "Resolved", me.wall)
   return s
 end
 
@@ -405,12 +413,7 @@ function M.reset(rec, me)
   if v.version ~= version then
     return s
   end
-  s.executed, s.executor, s.phase, s.attempts = false, "", "Pending", 0
-  s.executedAt, s.exitCode, s.lastError, s.backoffMs = nil, nil, nil, nil
-  set(s, "Ready", "True", "OnceReady", me.wall)
-  set(s, "Running", "False", "Reset", me.wall)
-  clear(s, "Failed", "Reset", me.wall)
-  clear(s, "Unknown", "Reset", me.wall)
+  begun_anew(s, "Reset", me.wall)
   return s
 end
 
