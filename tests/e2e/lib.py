@@ -86,6 +86,15 @@ def wait_for(predicate, timeout=PATIENT_S, what=None, describe=None):
         pause = min(pause * 1.5, 0.02)
 
 
+def is_alive(pid):
+    """Whether a process runs; one that has ended and was not reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def marked(mark):
     """Pids of all living processes that carry this mark in their environment."""
     needle = f"{MARK}={mark}".encode()
@@ -95,10 +104,9 @@ def marked(mark):
             continue
         try:
             environ = Path("/proc", entry, "environ").read_bytes()
-            state = Path("/proc", entry, "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if needle in environ.split(b"\0") and state not in "ZX":
+        if needle in environ.split(b"\0") and is_alive(entry):
             found.append(int(entry))
     return found
 

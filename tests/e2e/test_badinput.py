@@ -6,7 +6,7 @@ import os
 import signal
 import unittest
 
-from lib import ClusterTest, boot_ms, wait_for
+from lib import ClusterTest, boot_ms, is_alive, wait_for
 
 HEAD = 'local k = require "konductor"\n'
 # Limits for what must not be stuck: a machine that does not run it uses up the first ones, but not every one.
@@ -306,15 +306,7 @@ class Stuck(BadInput):
             if path.exists() and path.read_text().endswith("\n"):
                 break
         pid = path.read_text().strip()
-        wait_for(lambda: not self.alive(pid), what="the end of the command")
-
-    @staticmethod
-    def alive(pid):
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                return stat.read().rpartition(")")[2].split()[0] not in "ZX"
-        except FileNotFoundError:
-            return False
+        wait_for(lambda: not is_alive(pid), what="the end of the command")
 
     def test_an_endless_loop_at_load_ends_with_70(self):
         script = self.cluster.script("while true do end\n")

@@ -3,7 +3,7 @@
 import signal
 import unittest
 
-from lib import ROOT, ClusterTest, wait_for
+from lib import ROOT, ClusterTest, is_alive, wait_for
 
 
 class FlowTest(ClusterTest):
@@ -148,15 +148,7 @@ class Failure(FlowTest):
         self.assertEqual(replica.wait(), 1)
         self.assertEqual(replica.events("stop")[0]["code"], 124)
         pid, = self.lines("pid")
-        wait_for(lambda: not self.alive(pid), what="the end of the descendant")
-
-    @staticmethod
-    def alive(pid):
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                return stat.read().rpartition(")")[2].split()[0] not in "ZX"
-        except FileNotFoundError:
-            return False
+        wait_for(lambda: not is_alive(pid), what="the end of the descendant")
 
     def test_at_most_once_work_whose_executor_died_is_in_doubt_and_exits_77(self):
         script = self.flow('''

@@ -3,7 +3,7 @@
 import signal
 import unittest
 
-from lib import ClusterTest, wait_for
+from lib import ClusterTest, is_alive, wait_for
 
 FLOW = '''
 local k = require "konductor"
@@ -155,15 +155,7 @@ class MainCommand(ClusterTest):
         leave = "setsid sh -c 'echo $$ > left; exec sleep 1000' & while ! [ -s left ]; do sleep 0.01; done; exit 5"
         self.assertEqual(self.code_of("sh", "-c", leave), 5)
         pid = (self.cluster.directory / "left").read_text().strip()
-        wait_for(lambda: not self.alive(pid), what="the end of the descendant")
-
-    @staticmethod
-    def alive(pid):
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                return stat.read().rpartition(")")[2].split()[0] not in "ZX"
-        except FileNotFoundError:
-            return False
+        wait_for(lambda: not is_alive(pid), what="the end of the descendant")
 
 
 if __name__ == "__main__":
