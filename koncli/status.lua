@@ -65,8 +65,9 @@ function ROW.Lease(_, rec)
     waiters[i] = waiter.id
   end
   local state = object.lease_state(view)
-  return { rec.name, state, view.holder, ("%.0f"):format(view.fence),
-    view.holder ~= "" and object.remaining(view) or "", table.concat(waiters, ", ") }, state == "Expired" and "its time is over: the next one that comes gets it" or nil
+  local within = view.holder ~= "" and object.remaining(view) or ""
+  return { rec.name, state, view.holder, ("%.0f"):format(view.fence), within, table.concat(waiters, ", ") },
+    state == "Expired" and "its time is over: the next one that comes gets it" or nil
 end
 
 function ROW.Once(command, rec)
