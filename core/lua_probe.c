@@ -99,7 +99,14 @@ static int core_probe_get(lua_State *L)
 {
 	struct kon_err err = {0};
 	int status = 0;
-	if (kon_probe_get(luaL_checkstring(L, 1), (long)luaL_checknumber(L, 2), &status, &err) != 0)
+	const char *url = luaL_checkstring(L, 1);
+	int64_t timeout_ms = kon_lua_check_ms(L, 2);
+	/* It lasts as long as its user wants: that is no policy that hangs. */
+	struct kon_watchdog *dog = kon_sched_watchdog(kon_sched_of(L));
+	kon_watchdog_leave(dog);
+	int code = kon_probe_get(url, timeout_ms > 1 ? (long)timeout_ms : 1, &status, &err);
+	kon_watchdog_enter(dog);
+	if (code != 0)
 		return kon_lua_fail(L, &err);
 	lua_pushinteger(L, status);
 	return 1;

@@ -5,6 +5,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import unittest
 import urllib.error
@@ -164,6 +165,13 @@ class Probe(ClusterTest):
         told = self.cluster.run("probe", "nohost.invalid", "-t", "1s")
         self.assertEqual(told.returncode, 1)
         self.assertNotIn("5047", told.stderr)
+
+    def test_probe_waits_as_long_as_it_is_told_and_always_ends_with_1(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+            for timeout in ("3s", "0"):
+                told = self.cluster.run("probe", url, "-t", timeout, env={"KONDUCTOR_STUCK_MS": "2000"})
+                self.assertEqual((told.returncode, told.stderr.startswith("konductor probe:")), (1, True), told.stderr)
 
     def test_ready_comes_after_the_stages_and_live_before(self):
         replica, port = self.start('''k.flow "f" {
