@@ -15,7 +15,7 @@ function M.new(version)
 end
 
 local HOLDS = { claim = true, accept = true }
-local FREES = { release = true, complete = true, fail = true, lost = true }
+local FREES = { release = true, complete = true, fail = true, lost = true, superseded = true }
 
 --- Takes an event in.
 ---@param name string

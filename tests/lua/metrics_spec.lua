@@ -18,7 +18,7 @@ describe("metrics", function()
   end)
 
   it("tell what is held, from the claim to its end", function()
-    for _, ending in ipairs { "release", "lost" } do
+    for _, ending in ipairs { "release", "lost", "superseded" } do
       totals:take("claim", { kind = "Lease", name = "l", fence = 7 })
       has 'konductor_holding{kind="Lease",name="l"} 1'
       has 'konductor_fence{kind="Lease",name="l"} 7'
