@@ -192,9 +192,20 @@ end)
 describe("a missing right", function()
   local OBJECTS = { { kind = "Once", name = "a", deletes = true } }
   local READ = { verbs = { "get", "list", "watch" }, apiGroups = { "konductor.io" }, resources = { "onces" } }
+  --- A world whose clock moves only by waiting.
+  local function waiting()
+    local world = { ms = 0 }
+    function world.now() return world.ms end
+    function world.log(_, text) world.said = (world.said or "") .. text end
+    function world.sleep(ms)
+      world.ms = world.ms + ms
+      return not world.stopped
+    end
+    return world
+  end
   local function ask(answer)
     local asked
-    local refusal, lines = preflight.check(function(given)
+    local refusal, lines = preflight.check(waiting(), function(given)
       asked = given
       return answer
     end, OBJECTS, "kube", "shop")
@@ -230,16 +241,72 @@ describe("a missing right", function()
   end)
 
   it("is not asked for when the script uses no store, or one of another kind", function()
-    assert.is_nil(preflight.check(function() error "asked" end, {}, "kube", "shop"))
-    assert.is_nil(preflight.refuse(SHOP, { kind = "sqlite" }, function() error "asked" end))
+    assert.is_nil(preflight.check(waiting(), function() error "asked" end, {}, "kube", "shop"))
+    assert.is_nil(preflight.refuse(SHOP, { kind = "sqlite" }, waiting(), function() error "asked" end))
   end)
 
   it("ends the process with the code for denied", function()
-    local refusal = preflight.refuse(SHOP, { kind = "kube", namespace = "shop" }, function()
+    local refusal = preflight.refuse(SHOP, { kind = "kube", namespace = "shop" }, waiting(), function()
       return reviewed { READ }
     end)
     assert.equal("denied", refusal.code)
     assert.equal(6, #refusal.lines)
+  end)
+
+  local WRITE = { verbs = { "*" }, apiGroups = { "*" }, resources = { "*" } }
+  local FORBIDDEN = { status = 403, body = { kind = "Status", status = "Failure" } }
+
+  --- Answers reviews and questions after readiness, each with the next of its list, and with the last for ever.
+  local function ask_in_turn(reviews, readiness, world)
+    local asked = ""
+    local lists = { POST = reviews, GET = readiness }
+    local refusal = preflight.check(world, function(given)
+      asked = asked .. (given.method == "GET" and "?" or "R")
+      local list = lists[given.method]
+      return (#list > 1 and table.remove(list, 1) or list[1]) or nil
+    end, OBJECTS, "kube", "shop")
+    return asked, refusal
+  end
+
+  it("is asked for again while the server is starting, and once more when it is ready", function()
+    for _, before in ipairs { FORBIDDEN, reviewed { READ } } do
+      local world = waiting()
+      local readiness = { { status = 500 }, { status = 200 } }
+      local asked, refusal = ask_in_turn({ before, before, reviewed { WRITE } }, readiness, world)
+      assert.same({ "R?R?R" }, { asked, refusal })
+      assert.equal(250, world.ms)
+      assert.matches("is starting", world.said)
+    end
+  end)
+
+  it("is told by a server that is ready without a wait", function()
+    local world = waiting()
+    local asked, refusal = ask_in_turn({ reviewed { READ } }, { { status = 200 } }, world)
+    assert.equal("R?R", asked)
+    assert.matches("rights are missing", refusal)
+    assert.same({ 0 }, { world.ms, world.said })
+  end)
+
+  it("is told in the end by a server that never gets ready, or that does not answer", function()
+    for _, readiness in ipairs { { { status = 500 } }, { false } } do
+      local world = waiting()
+      local _, refusal = ask_in_turn({ reviewed { READ } }, readiness, world)
+      assert.matches("rights are missing", refusal)
+      assert.equal(10000, world.ms)
+    end
+  end)
+
+  it("is told at once when the process is asked to stop meanwhile", function()
+    local world = waiting()
+    world.stopped = true
+    local asked, refusal = ask_in_turn({ reviewed { READ } }, { { status = 500 } }, world)
+    assert.equal("R?", asked)
+    assert.matches("rights are missing", refusal)
+  end)
+
+  it("is not assumed when reviews are refused by a server that is ready", function()
+    local asked, refusal = ask_in_turn({ FORBIDDEN }, { { status = 200 } }, waiting())
+    assert.same({ "R?R" }, { asked, refusal })
   end)
 
   it("in a refusal of the server is explained by the rule that grants it", function()

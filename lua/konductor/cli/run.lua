@@ -168,7 +168,8 @@ local function execute(made, given, options)
   function context.preflight(program)
     local choice = made.choose()
     if choice and choice.connection then
-      local refusal, events = require("konductor.kube.preflight").refuse(program, choice, made.control.request)
+      local preflight = require "konductor.kube.preflight"
+      local refusal, events = preflight.refuse(program, choice, made.world, made.control.request)
       made.is_silent = events == false
       return refusal
     end

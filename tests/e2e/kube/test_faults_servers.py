@@ -7,6 +7,7 @@ import urllib.request
 
 from kube.cluster import wait_for as wait_for_servers
 from kube.faults import TTL_MS, FaultTest
+from kube.http_proxy import answer
 from kube.test_crds import crd_list, install
 from lib import boot_ms, wait_for
 
@@ -92,6 +93,33 @@ def compact(servers, revision):
     body = json.dumps({"revision": str(revision), "physical": True}).encode()
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, body, timeout=10) as answer:
         answer.read()
+
+
+class Starting(FaultTest):
+    """A server that has not read its roles yet refuses everybody; what it says then is said by a proxy here."""
+
+    REVIEW, READY = "/selfsubjectrulesreviews", "^/readyz"
+
+    def starting(self, times):
+        proxy = self.http()
+        proxy.once(answer(403), "POST", self.REVIEW, times=times)
+        proxy.once(answer(500, {}, "[-]poststarthook/rbac/bootstrap-roles failed"), "GET", self.READY, times=times)
+        return proxy
+
+    def test_row_44_a_refusal_of_a_server_that_is_starting_ends_nobody(self):
+        proxy = self.starting(3)
+        a = self.lease("a", url=proxy.url)
+        a.wait_event("start")
+        self.assertEqual([r.status for r in proxy.seen("POST", self.REVIEW)], [403, 403, 403, 201])
+        self.assertIn("is starting", a.stderr)
+
+    def test_row_44_a_refusal_of_a_server_that_is_ready_is_asked_for_twice(self):
+        token = self.c.service_account(self.ns, "app", [{**RULES[0], "verbs": ["get", "list", "watch"]}])
+        proxy = self.http()
+        a = self.lease("a", kubeconfig=self.c.kubeconfig("app", token=token, url=proxy.url, namespace=self.ns))
+        self.assertEqual(a.wait(), 78)
+        self.assertIn("rights are missing", a.stderr)
+        self.assertEqual([r.status for r in proxy.seen()], [201, 200, 201])
 
 
 class Goaway(FaultTest):
