@@ -1,7 +1,7 @@
 # Included by CMakeLists.txt when KON_STATIC is on: one static-pie executable that runs on an empty root file system.
 #
 # Defines KON_LIBRARIES, headers and static libraries of everything that konductor links, in place of the shared ones,
-# and sets the options of compiler and linker. Three of the libraries come from tools/static-deps/build, which
+# and sets the options of compiler and linker. Four of the libraries come from tools/static-deps/build, which
 # tools/build-static runs first.
 
 find_package(PkgConfig REQUIRED)
@@ -16,14 +16,16 @@ if(NOT KON_STATIC_PREFIX)
 	endif()
 endif()
 
-pkg_check_modules(KON_STATIC_SYSTEM REQUIRED luajit sqlite3 openssl libnghttp2 libcares)
+pkg_check_modules(KON_STATIC_SYSTEM REQUIRED luajit sqlite3 libnghttp2 libcares)
 
 # In the order in which the linker must see them: who needs before who is needed.
 set(kon_static_libraries
 	${KON_STATIC_PREFIX}/lib/libcurl.a
 	${KON_STATIC_PREFIX}/lib/libmicrohttpd.a
+	${KON_STATIC_PREFIX}/lib/libssl.a
+	${KON_STATIC_PREFIX}/lib/libcrypto.a
 	${KON_STATIC_PREFIX}/lib/libcjson.a)
-foreach(name luajit-5.1 ev sqlite3 yaml ssl crypto nghttp2 cares)
+foreach(name luajit-5.1 ev sqlite3 yaml nghttp2 cares)
 	find_library(kon_static_${name} lib${name}.a REQUIRED)
 	list(APPEND kon_static_libraries ${kon_static_${name}})
 endforeach()
@@ -58,3 +60,13 @@ check_linker_flag(C LINKER:-z,pack-relative-relocs KON_HAS_RELR)
 if(KON_HAS_RELR)
 	add_link_options(LINKER:-z,pack-relative-relocs)
 endif()
+
+# What only the static program has: see the heads of these files. The entry is written for one processor.
+function(kon_static_program target)
+	target_sources(${target} PRIVATE core/static/lua_memory.c)
+	target_link_options(${target} PRIVATE LINKER:--wrap=mmap64)
+	if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+		target_sources(${target} PRIVATE core/static/prefault.c)
+		target_link_options(${target} PRIVATE LINKER:--entry=kon_entry)
+	endif()
+endfunction()
