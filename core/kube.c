@@ -27,8 +27,8 @@ struct kon_kube_call {
 	int64_t give_up_at_ms;
 	uint64_t era; /* of the credentials it was sent with */
 	enum place place;
-	bool again;   /* sent again with other credentials */
-	bool resent;  /* sent again because its connection broke */
+	bool again;  /* sent again with other credentials */
+	bool resent; /* sent again because its connection broke */
 };
 
 struct kon_kube {

@@ -114,9 +114,11 @@ static int row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_re
 {
 	static const int texts[] = {0, 1, 2, 4, 5, 6, 7};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (sqlite3_column_text(stmt, texts[i]) == NULL)
-			return kon_err_set(err, KON_CORRUPT, "a record in %s is damaged: it has no %s", db->path,
-			                   sqlite3_column_name(stmt, texts[i]));
+		if (sqlite3_column_text(stmt, texts[i]) == NULL) {
+			kon_err_set(err, KON_CORRUPT, "a record in %s is damaged: it has no %s", db->path,
+			            sqlite3_column_name(stmt, texts[i]));
+			return KON_CORRUPT;
+		}
 	*out = (struct kon_record){
 		.kind = (const char *)sqlite3_column_text(stmt, 0),
 		.name = (const char *)sqlite3_column_text(stmt, 1),
