@@ -47,6 +47,46 @@ static void read_fails(const struct kon_kube_dialect *dialect, const char *kind,
 	cJSON_Delete(root);
 }
 
+static void what_cannot_be_read_is_listed_by_its_name_and_the_reason(void **state)
+{
+	static const struct {
+		const char *object, *annotations, *name;
+	} cases[] = {
+		{"once.x", "{\"konductor.io/spec\":\"{}\",\"konductor.io/status\":\"[\"}", "x"},
+		{"other", "{\"konductor.io/spec\":\"{}\"}", "other"}, /* not the name of a Once */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char text[400];
+		struct kon_kube_record out;
+		snprintf(text, sizeof(text),
+		         "{\"metadata\":{\"name\":\"%s\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"annotations\":%s}}",
+		         cases[i].object, cases[i].annotations);
+		cJSON *root = parse(text);
+		assert_int_equal(kon_kube_read(&kon_kube_lease, root, "Once", 0, &out, &err), KON_CORRUPT);
+		struct kon_err why = err;
+		assert_int_equal(kon_kube_read_damaged(&kon_kube_lease, root, "Once", &why, &out, &err), 0);
+		struct kon_record *copy = kon_record_copy(&out.record);
+		kon_kube_record_done(&out);
+		cJSON_Delete(root);
+		assert_string_equal(copy->name, cases[i].name);
+		assert_string_equal(copy->damage, why.detail);
+		assert_int_equal(copy->rev, 7);
+		assert_int_equal(copy->spec_size + copy->status_size, 0);
+		free(copy);
+	}
+}
+
+static void what_has_no_version_cannot_even_be_listed(void **state)
+{
+	(void)state;
+	struct kon_kube_record out;
+	struct kon_err why = {.code = KON_CORRUPT, .detail = "damaged"};
+	cJSON *root = parse("{\"metadata\":{\"name\":\"x\",\"uid\":\"u\"}}");
+	assert_int_equal(kon_kube_read_damaged(&kon_kube_crd, root, "Once", &why, &out, &err), KON_CORRUPT);
+	cJSON_Delete(root);
+}
+
 static void names_of_objects_are_kinds_and_names(void **state)
 {
 	static const struct {
@@ -569,6 +609,8 @@ int main(void)
 		cmocka_unit_test(who_waits_does_not_make_a_hold_look_younger),
 		cmocka_unit_test(a_release_and_a_takeover_are_seen_by_others),
 		cmocka_unit_test(fields_that_an_old_definition_dropped_are_named),
+		cmocka_unit_test(what_cannot_be_read_is_listed_by_its_name_and_the_reason),
+		cmocka_unit_test(what_has_no_version_cannot_even_be_listed),
 		cmocka_unit_test(answers_that_are_no_objects_are_refused),
 		cmocka_unit_test(the_last_objects_seen_are_found_by_name_uid_and_version),
 		cmocka_unit_test(times_are_read_and_printed),

@@ -61,6 +61,22 @@ static bool has_twins(const cJSON *item)
 	return false;
 }
 
+/* What cannot be read has a name and a reason in a list, or is no object at all. */
+static void list_damaged(const struct kon_kube_dialect *dialect, const cJSON *object, const char *kind,
+                         const struct kon_err *why)
+{
+	struct kon_err err = {0};
+	struct kon_kube_record read;
+	if (kon_kube_read_damaged(dialect, object, kind, why, &read, &err) != 0) {
+		check(err.code == KON_CORRUPT && err.detail[0] != '\0');
+		return;
+	}
+	struct kon_record *copy = kon_record_copy(&read.record);
+	check(copy != NULL && copy->rev >= 0 && strcmp(copy->damage, why->detail) == 0);
+	free(copy);
+	kon_kube_record_done(&read);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const kinds[] = {"Lease", "Once", "Gate"};
@@ -83,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		kon_kube_record_done(&read);
 	} else {
 		check(code == KON_CORRUPT && err.detail[0] != '\0');
+		list_damaged(dialect, object, kind, &err);
 	}
 	cJSON_Delete(object);
 	return 0;
