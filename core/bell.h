@@ -5,8 +5,8 @@
  * changed what the key stands for writes one line into every pipe of the key: a word, such
  * as the name of what changed.  A bell says "look again" and nothing more: it may ring twice,
  * or for nothing, and one that is lost costs its waiter no more than the deadline it has
- * anyway.  A pipe that nobody has open
- * is left from a dead process and is removed by whoever finds it.
+ * anyway.  A pipe that nobody has open is left from a dead process and is removed by whoever
+ * finds it.
  *
  * The process must ignore SIGPIPE: a waiter may go between the open and the write.
  */
@@ -32,8 +32,11 @@ int kon_bells_open(struct kon_bells **out, struct kon_loop *loop, const char *di
  * Watches that are left only await kon_bell_unwatch.  NULL is fine. */
 void kon_bells_close(struct kon_bells *bells);
 
-/* Calls rung on the loop after every ring of the key that begins once this has returned: with its word, or with NULL
- * when there were so many that some may be missing.  Watches of one key share a pipe.  KON_DENIED, KON_FULL, KON_SYSTEM (no descriptors), KON_STORE. */
+/*
+ * Calls rung on the loop after every ring of the key that begins once this has returned: with its word, or with NULL
+ * when there were so many that some may be missing.  Watches of one key share a pipe.  KON_DENIED, KON_FULL, KON_SYSTEM
+ * (no descriptors), KON_STORE.
+ */
 int kon_bell_watch(struct kon_bells *bells, uint64_t key, void (*rung)(void *data, const char *word), void *data,
                    struct kon_bell_watch **out, struct kon_err *err);
 

@@ -27,7 +27,8 @@ struct kon_child_report {
 
 /*
  * Becomes the command.  stdio are close-on-exec duplicates above 2, and report_fd is above 2; 0 to 2 may hold anything.
- * On failure writes a struct kon_child_report to report_fd and exits; otherwise exec closes report_fd.  tty_fd may be -1.
+ * On failure writes a struct kon_child_report to report_fd and exits; otherwise exec closes report_fd.  tty_fd may be
+ * -1.
  */
 _Noreturn void kon_child_run(const struct kon_guard_plan *plan, pid_t guard, const int stdio[3], int report_fd,
                              int tty_fd);

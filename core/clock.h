@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* Milliseconds on CLOCK_BOOTTIME.  INT64_MAX if the kernel refuses: "every deadline has passed" is the safe reading of a broken clock. */
+/* Milliseconds on CLOCK_BOOTTIME.  INT64_MAX if the kernel refuses: "every deadline has passed" is the safe reading of
+ * a broken clock. */
 int64_t kon_clock_boot_ms(void);
 
 /* The same in microseconds, for measurements and the event log. */

@@ -1,5 +1,7 @@
-/* core.spawn(inbox, spec) and what a child can be told.  Its events, in an inbox: started, stopped, exit, empty; or failed,
- * empty (lua_child.c). */
+/*
+ * core.spawn(inbox, spec) and what a child can be told.  Its events, in an inbox: started, stopped, exit, empty; or
+ * failed, empty (lua_child.c).
+ */
 #include <errno.h>
 #include <lauxlib.h>
 #include <string.h>

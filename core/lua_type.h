@@ -1,4 +1,4 @@
-/* What the bindings have in common: metatables, tables of objects by address, fields of the table on top of the stack. */
+/* What the bindings share: metatables, tables of objects by address, fields of the table on top of the stack. */
 #ifndef KON_LUA_TYPE_H
 #define KON_LUA_TYPE_H
 

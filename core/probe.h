@@ -35,11 +35,11 @@ enum kon_probe_flag {
 };
 
 struct kon_probe_options {
-	const char
-		*listen; /* ADDRESS:PORT, numeric, [] around IPv6; ":PORT" is every address; port 0 takes a free one */
+	/* ADDRESS:PORT, numeric, [] around IPv6; ":PORT" is every address; port 0 takes a free one */
+	const char *listen;
 	bool explicit_listen; /* the user asked for this address: its being taken is an error, see below */
-	int64_t (*busy_ms)(
-		void *data); /* how long the main thread's present step has lasted; NULL: never busy.  Any thread. */
+	/* How long the main thread's present step has lasted; called from any thread.  NULL: never busy. */
+	int64_t (*busy_ms)(void *data);
 	void *busy_data;
 	int64_t busy_limit_ms; /* /livez fails beyond it; 0 takes 5000 */
 	int64_t connection_ms; /* a connection's time, from accept to the end of the answer; 0 takes 5000 */
@@ -48,9 +48,10 @@ struct kon_probe_options {
 struct kon_probe;
 
 /*
- * Listens and starts the thread.  Fails with KON_USAGE when listen is no address, with KON_CONFIG when it is taken or may
- * not be used; then *out is NULL.  The one exception: an address that nobody asked for explicitly and that is taken returns 0 with *out
- * NULL and err->code KON_CONFIG, so that several konductors on one machine need no options; err is to be shown.
+ * Listens and starts the thread.  Fails with KON_USAGE when listen is no address, with KON_CONFIG when it is taken or
+ * may not be used; then *out is NULL.  The one exception: an address that nobody asked for explicitly and that is taken
+ * returns 0 with *out NULL and err->code KON_CONFIG, so that several konductors on one machine need no options; err is
+ * to be shown.
  */
 int kon_probe_start(struct kon_probe **out, const struct kon_probe_options *options, struct kon_err *err);
 

@@ -90,7 +90,7 @@ void kon_proc_arm(struct kon_proc *proc, int64_t term_at_ms, int64_t kill_at_ms)
 /* Forwards a signal to the child's process group. */
 void kon_proc_signal(struct kon_proc *proc, int signal);
 
-/* TERM (and CONT) to the whole tree now, KILL after grace_ms.  Calling again may only shorten the grace; 0 kills now. */
+/* TERM (and CONT) to the whole tree now, KILL after grace_ms >= 0.  Again may only shorten the grace; 0 kills now. */
 void kon_proc_stop(struct kon_proc *proc, int64_t grace_ms);
 
 pid_t kon_proc_pid(const struct kon_proc *proc); /* 0 before started */

@@ -109,7 +109,7 @@ static int64_t age_ms(const struct kon_sqlite_db *db, const char *boot_id, int64
 	return age > 0 ? age : 0;
 }
 
-/* Borrows from the statement's row, which has FIELDS.  KON_CORRUPT when a text is missing that no table of ours lacks. */
+/* Borrows from the statement's row, which has FIELDS.  KON_CORRUPT when it lacks a text, as no row of ours does. */
 static int row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_record *out, struct kon_err *err)
 {
 	static const int texts[] = {0, 1, 2, 4, 5, 6, 7};

@@ -33,6 +33,7 @@ struct kon_record {
 	int64_t generation;  /* version of the spec alone; 0: the store does not count it */
 	int64_t age_ms;      /* since the last write by anybody but KON_BY_QUEUE, by the store's clock */
 	bool deleting;       /* it goes as soon as those who asked to be waited for let it go */
+	int64_t came_at_ms;  /* news that were put off: when they came, boot clock; 0: just now */
 	const char *spec;    /* JSON text, as it was written */
 	size_t spec_size;
 	const char *status;
@@ -70,6 +71,10 @@ struct kon_store_sub;
 struct kon_store_watch {
 	void (*changed)(void *data, const char *name, const struct kon_record *record);
 	void *data;
+	/* A session, copied: what tells of the hold of another one (the session of its status) may be told up to a second
+	 * later, together with what follows; all else at once, and that too in which a hold of this session ends.  NULL:
+	 * everything at once. */
+	const char *first;
 };
 
 struct kon_store_ops {
@@ -94,8 +99,8 @@ struct kon_store_ops {
 	            struct kon_store_sub **out, struct kon_err *err);
 	/* To be kept by everything that acts under this session (kon_proc_spec.keep_fd); -1: the store needs none. */
 	int (*keep_fd)(const struct kon_store *store);
-	/* Ends requests, watches and the session.  orderly: no record names this session as its holder any more, so nobody will
-	 * ask for it.  Subscriptions that are left only await their end. */
+	/* Ends requests, watches and the session.  orderly: no record names this session as its holder any more, so
+	 * nobody will ask for it.  Subscriptions that are left only await their end. */
 	void (*close)(struct kon_store *store, bool orderly);
 };
 
@@ -108,6 +113,8 @@ struct kon_store {
 /* First member of every subscription.  end takes it; it is fine within the subscription's callback of a watch. */
 struct kon_store_sub {
 	void (*end)(struct kon_store_sub *sub);
+	/* Tells now what was put off; false when nothing was.  NULL: this store puts nothing off.  Not within a callback. */
+	bool (*catch_up)(struct kon_store_sub *sub);
 };
 
 /* Whether kind and name are what Kubernetes would take: [A-Z][A-Za-z0-9]{0,62} and a DNS-1123 subdomain of at most

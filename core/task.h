@@ -43,8 +43,8 @@ struct kon_loop *kon_sched_loop(struct kon_sched *sched);
 struct kon_watchdog *kon_sched_watchdog(struct kon_sched *sched);
 lua_State *kon_sched_lua(struct kon_sched *sched); /* the main state: for events that outlive a task */
 
-/* Starts the function on top of L's stack below its nargs arguments (pops them) as the main task.
- * The loop stops, and no task runs any more, when it ends; its first return value is the exit code, 70 after an uncaught error. */
+/* Starts the function on top of L's stack below its nargs arguments (pops them) as the main task.  When it ends the
+ * loop stops, and no task runs any more; its first return value is the exit code, 70 after an uncaught error. */
 void kon_sched_main(struct kon_sched *sched, lua_State *L, int nargs);
 int kon_sched_exit_code(const struct kon_sched *sched);
 

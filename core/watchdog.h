@@ -1,7 +1,8 @@
 /*
  * Ends the process when one turn of the loop lasts too long: a policy that loops for
  * ever, or a call that blocks.  The guards then kill what was running, because their
- * sockets end.  A process that was stopped during the turn gets a tenth of the limit more.  A POSIX timer sends a signal, so no thread and no wake-up when idle.
+ * sockets end.  A process that was stopped during the turn gets a tenth of the limit
+ * more.  A POSIX timer sends a signal, so no thread and no wake-up when idle.
  */
 #ifndef KON_WATCHDOG_H
 #define KON_WATCHDOG_H
