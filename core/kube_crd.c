@@ -92,6 +92,7 @@ const struct kon_kube_dialect kon_kube_crd = {
 	.word = "kube",
 	.group = "/apis/konductor.io/v1",
 	.status = "/status",
+	.holder = {"status", "session"},
 	.plural = crd_plural,
 	.prefixed = is_record,
 	.labelled = is_record,

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "kube_object.h"
+#include "json_peek.h"
 
 void kon_kube_lines_init(struct kon_kube_lines *lines)
 {
@@ -87,4 +87,20 @@ void kon_kube_event_done(struct kon_kube_event *event)
 	cJSON_Delete(event->root);
 	event->root = NULL;
 	event->object = NULL;
+}
+
+enum kon_kube_whose kon_kube_event_whose(const struct kon_kube_dialect *dialect, const char *text, size_t size,
+                                         const char *session)
+{
+	static const char *const type[] = {"type", NULL};
+	const char *const holder[] = {"object", dialect->holder[0], dialect->holder[1], NULL};
+	struct kon_json_span found;
+	size_t ours = strlen(session);
+	if (!kon_json_peek(text, size, type, &found) || found.size != strlen("MODIFIED") ||
+	    memcmp(found.at, "MODIFIED", found.size) != 0)
+		return KON_KUBE_ANYONES;
+	if (!kon_json_peek(text, size, holder, &found) || found.size == 0)
+		return KON_KUBE_ANYONES;
+	bool ends = found.size >= ours && memcmp(found.at + found.size - ours, session, ours) == 0;
+	return ends ? KON_KUBE_OURS : KON_KUBE_OTHERS;
 }

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "err.h"
+#include "kube_object.h"
 
 #define KON_KUBE_MAX_LINE ((size_t)4 << 20)
 
@@ -41,5 +42,16 @@ struct kon_kube_event {
 /* KON_CORRUPT for what is no event.  On success, done frees. */
 int kon_kube_event_read(struct kon_kube_event *event, const char *text, size_t size, struct kon_err *err);
 void kon_kube_event_done(struct kon_kube_event *event);
+
+enum kon_kube_whose {
+	KON_KUBE_ANYONES, /* of what is free, new, gone, or not understood at a glance */
+	KON_KUBE_OURS,
+	KON_KUBE_OTHERS,
+};
+
+/* Of whose hold a line tells, at a glance: for the choice of what is read first, and for nothing else.  session is 32 hex
+ * digits drawn at random, so what ends with them is ours. */
+enum kon_kube_whose kon_kube_event_whose(const struct kon_kube_dialect *dialect, const char *text, size_t size,
+                                         const char *session);
 
 #endif

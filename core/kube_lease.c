@@ -336,6 +336,7 @@ const struct kon_kube_dialect kon_kube_lease = {
 	.group = "/apis/coordination.k8s.io/v1",
 	.status = "",
 	.whole = true,
+	.holder = {"spec", "holderIdentity"},
 	.plural = lease_plural,
 	.prefixed = lease_prefixed,
 	.labelled = always,

@@ -41,6 +41,8 @@ struct kon_kube_dialect {
 	const char *group;  /* "/apis/konductor.io/v1" */
 	const char *status; /* behind the path of an object that is replaced: "/status" or "" */
 	bool whole;         /* a replace writes the whole object, and so needs the last one that was seen */
+	const char
+		*holder[2]; /* the member of an object that ends with the session that holds, and is empty when free */
 	const char *(*plural)(const char *kind);
 	bool (*prefixed)(const char *kind); /* the object's name is kind.name, in small letters */
 	bool (*labelled)(const char *kind); /* one resource holds several kinds: a list selects by KON_KUBE_LABEL */

@@ -7,8 +7,10 @@
 #include "clock.h"
 #include "kube_event.h"
 #include "kube_known.h"
+#include "kube_later.h"
 #include "kube_path.h"
 #include "kube_status.h"
+#include "kube_subs.h"
 
 #define BEGIN_MS 20 /* a subscription that is closed at once costs nothing */
 #define HEAD_MS 5000
@@ -20,30 +22,24 @@
 #define FORBIDDEN_MS 60000 /* rights may be given */
 #define FAILURES_TO_LIST 3
 
-struct sub {
-	struct kon_store_sub base;
-	struct kon_store_watch watch;
-	struct watcher *watcher; /* NULL when the store has closed */
-	struct sub *next;
-	bool ended; /* within a callback: freed after it */
-};
-
 struct watcher {
 	struct kon_kube_watches *watches;
 	struct watcher *next;
-	struct sub *subs;
+	struct kon_kube_subs subs;
 	char *kind;
 	char *name;   /* NULL: the whole kind */
 	char *object; /* of name */
 	struct kon_kube_known known;
 	struct kon_kube_lines lines;
-	struct kon_kube_call *call; /* the list or the watch under way */
+	struct kon_kube_later later; /* a line that tells of another's hold */
+	struct kon_kube_call *call;  /* the list or the watch under way */
 	struct kon_timer next_try;
 	char *rev; /* to watch from; NULL: list first */
 	int64_t listed_at_ms;
 	int64_t began_at_ms;
 	int failures; /* in a row */
 	bool told;    /* the first list has been told of */
+	bool ours;    /* what was told last may be a hold of ours: its end cannot wait */
 	bool fresh;   /* the last connection fell silent */
 	bool busy;    /* in a callback of ours */
 };
@@ -66,9 +62,7 @@ static void *need(void *memory)
 
 static void tell(struct watcher *watcher, const char *name, const struct kon_record *record)
 {
-	for (struct sub *sub = watcher->subs; sub != NULL; sub = sub->next)
-		if (!sub->ended)
-			sub->watch.changed(sub->watch.data, watcher->name != NULL ? watcher->name : name, record);
+	kon_kube_subs_tell(&watcher->subs, watcher->name != NULL ? watcher->name : name, record);
 }
 
 static void tell_gone(struct watcher *watcher, const struct kon_kube_entry *entry)
@@ -78,7 +72,7 @@ static void tell_gone(struct watcher *watcher, const struct kon_kube_entry *entr
 
 /* An object as a list or an event gives it.  What cannot be read is told without its content: who then gets it learns
  * what is wrong. */
-static void take(struct watcher *watcher, const cJSON *object, bool gone, int64_t date_s)
+static void take(struct watcher *watcher, const cJSON *object, bool gone, int64_t date_s, int64_t came_at_ms)
 {
 	struct kon_kube_watches *watches = watcher->watches;
 	struct kon_kube_record read;
@@ -93,6 +87,7 @@ static void take(struct watcher *watcher, const cJSON *object, bool gone, int64_
 	bool readable = kon_kube_read(watches->o.dialect, object, watcher->kind, date_s, &read, &err) == 0;
 	if (readable && entry->name == NULL)
 		entry->name = need(strdup(read.name));
+	read.record.came_at_ms = came_at_ms;
 	if (gone) {
 		tell_gone(watcher, entry);
 	} else {
@@ -194,11 +189,12 @@ static void take_list(struct watcher *watcher, const cJSON *root, int64_t date_s
 		again(watcher);
 		return;
 	}
+	kon_kube_later_drop(&watcher->later); /* it came before the list was asked for */
 	kon_kube_known_begin(&watcher->known, rev);
-	watcher->told = true;
+	watcher->told = watcher->ours = true;
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(root, "items"))
 	{
-		take(watcher, item, false, date_s);
+		take(watcher, item, false, date_s, 0);
 	}
 	while ((entry = kon_kube_known_missing(&watcher->known, rev)) != NULL)
 		tell_gone(watcher, entry);
@@ -241,9 +237,8 @@ static void move_on(struct watcher *watcher, const cJSON *object)
 	watcher->rev = need(strdup(version));
 }
 
-static bool on_line(void *data, const char *text, size_t size)
+static bool take_line(struct watcher *watcher, const char *text, size_t size, int64_t came_at_ms)
 {
-	struct watcher *watcher = data;
 	struct kon_kube_watch_counts *counts = &watcher->watches->counts;
 	struct kon_kube_event event;
 	struct kon_err err;
@@ -252,10 +247,14 @@ static bool on_line(void *data, const char *text, size_t size)
 		return true;
 	}
 	counts->events++;
+	if (event.type == KON_KUBE_CHANGED || event.type == KON_KUBE_GONE)
+		kon_kube_later_drop(&watcher->later); /* of the same object, and older */
+	else
+		kon_kube_later_now(&watcher->later);
 	switch (event.type) {
 	case KON_KUBE_CHANGED:
 	case KON_KUBE_GONE:
-		take(watcher, event.object, event.type == KON_KUBE_GONE, 0);
+		take(watcher, event.object, event.type == KON_KUBE_GONE, 0, came_at_ms);
 		move_on(watcher, event.object);
 		break;
 	case KON_KUBE_BOOKMARK:
@@ -270,7 +269,34 @@ static bool on_line(void *data, const char *text, size_t size)
 		break;
 	}
 	kon_kube_event_done(&event);
-	return watcher->subs != NULL;
+	return watcher->subs.list != NULL;
+}
+
+static bool on_line(void *data, const char *text, size_t size)
+{
+	struct watcher *watcher = data;
+	struct kon_kube_watches *watches = watcher->watches;
+	const char *first = watcher->name != NULL ? kon_kube_subs_first(&watcher->subs) : NULL;
+	enum kon_kube_whose whose = KON_KUBE_ANYONES;
+	if (first != NULL)
+		whose = kon_kube_event_whose(watches->o.dialect, text, size, first);
+	if (whose == KON_KUBE_OTHERS && !watcher->ours) {
+		watches->counts.put_off++;
+		kon_kube_later_put(&watcher->later, text, size);
+		return true;
+	}
+	watcher->ours = whose == KON_KUBE_OURS;
+	return take_line(watcher, text, size, 0);
+}
+
+static void on_later(void *data, const char *text, size_t size, int64_t came_at_ms)
+{
+	struct watcher *watcher = data;
+	bool busy = watcher->busy;
+	watcher->busy = true;
+	take_line(watcher, text, size, came_at_ms);
+	if (!busy)
+		settle(watcher);
 }
 
 static void on_piece(void *data, const char *bytes, size_t size)
@@ -343,6 +369,7 @@ static void free_watcher(struct watcher *watcher)
 	kon_timer_stop(watcher->watches->o.loop, &watcher->next_try);
 	if (watcher->call != NULL)
 		kon_kube_cancel(watcher->call);
+	kon_kube_later_done(&watcher->later);
 	kon_kube_known_done(&watcher->known);
 	kon_kube_lines_done(&watcher->lines);
 	free(watcher->rev);
@@ -356,16 +383,7 @@ static void free_watcher(struct watcher *watcher)
 static void settle(struct watcher *watcher)
 {
 	watcher->busy = false;
-	for (struct sub **link = &watcher->subs; *link != NULL;) {
-		struct sub *sub = *link;
-		if (!sub->ended) {
-			link = &sub->next;
-			continue;
-		}
-		*link = sub->next;
-		free(sub);
-	}
-	if (watcher->subs != NULL)
+	if (kon_kube_subs_sweep(&watcher->subs))
 		return;
 	struct watcher **link = &watcher->watches->first;
 	while (*link != watcher)
@@ -374,14 +392,17 @@ static void settle(struct watcher *watcher)
 	free_watcher(watcher);
 }
 
-static void end_sub(struct kon_store_sub *base)
+static void on_sub_end(void *owner)
 {
-	struct sub *sub = (struct sub *)base;
-	sub->ended = true;
-	if (sub->watcher == NULL)
-		free(sub);
-	else if (!sub->watcher->busy)
-		settle(sub->watcher);
+	struct watcher *watcher = owner;
+	if (!watcher->busy)
+		settle(watcher);
+}
+
+static bool on_catch_up(void *owner)
+{
+	struct watcher *watcher = owner;
+	return kon_kube_later_now(&watcher->later);
 }
 
 static bool same(const char *a, const char *b)
@@ -402,7 +423,9 @@ static struct watcher *find_or_make(struct kon_kube_watches *watches, const char
 	watcher->kind = need(strdup(kind));
 	watcher->name = name != NULL ? need(strdup(name)) : NULL;
 	watcher->object = name != NULL ? need(strdup(object)) : NULL;
+	watcher->subs = (struct kon_kube_subs){.ended = on_sub_end, .catch_up = on_catch_up, .owner = watcher};
 	kon_kube_lines_init(&watcher->lines);
+	kon_kube_later_init(&watcher->later, watches->o.loop, watches->o.later_ms, on_later, watcher);
 	watcher->next_try = (struct kon_timer){.fire = on_next_try, .data = watcher};
 	watcher->listed_at_ms = -LIST_EVERY_MS;
 	watcher->next = watches->first;
@@ -415,10 +438,7 @@ struct kon_store_sub *kon_kube_watch(struct kon_kube_watches *watches, const cha
                                      const char *object, struct kon_store_watch watch)
 {
 	struct watcher *watcher = find_or_make(watches, kind, name, object);
-	struct sub *sub = need(calloc(1, sizeof(*sub)));
-	*sub = (struct sub){.base = {end_sub}, .watch = watch, .watcher = watcher, .next = watcher->subs};
-	watcher->subs = sub;
-	return &sub->base;
+	return kon_kube_subs_add(&watcher->subs, &watch);
 }
 
 struct kon_kube_watches *kon_kube_watches_new(const struct kon_kube_watches_options *options)
@@ -433,8 +453,7 @@ void kon_kube_watches_free(struct kon_kube_watches *watches)
 	while (watches != NULL && watches->first != NULL) {
 		struct watcher *watcher = watches->first;
 		watches->first = watcher->next;
-		for (struct sub *sub = watcher->subs; sub != NULL; sub = sub->next)
-			sub->watcher = NULL;
+		kon_kube_subs_abandon(&watcher->subs);
 		free_watcher(watcher);
 	}
 	free(watches);

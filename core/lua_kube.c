@@ -101,23 +101,15 @@ static struct link *attach_link(lua_State *L)
 /* ---- core.kube ---- */
 
 static const struct kon_lua_option options_of_kube[] = {
-	{"server", LUA_TSTRING, true},
-	{"namespace", LUA_TSTRING, true},
-	{"dialect", LUA_TSTRING, true},
-	{"session", LUA_TSTRING, false},
-	{"ca", LUA_TSTRING, false},
-	{"insecure", LUA_TBOOLEAN, false},
-	{"proxy", LUA_TSTRING, false},
-	{"tls_server_name", LUA_TSTRING, false},
-	{"cert", LUA_TSTRING, false},
-	{"key", LUA_TSTRING, false},
-	{"token", LUA_TSTRING, false},
-	{"token_file", LUA_TSTRING, false},
-	{"username", LUA_TSTRING, false},
-	{"password", LUA_TSTRING, false},
-	{"inbox", LUA_TUSERDATA, false},
-	{"http1_only", LUA_TBOOLEAN, false},
-	{NULL, 0, false},
+	{"server", LUA_TSTRING, true},    {"namespace", LUA_TSTRING, true},
+	{"dialect", LUA_TSTRING, true},   {"session", LUA_TSTRING, false},
+	{"ca", LUA_TSTRING, false},       {"insecure", LUA_TBOOLEAN, false},
+	{"proxy", LUA_TSTRING, false},    {"tls_server_name", LUA_TSTRING, false},
+	{"cert", LUA_TSTRING, false},     {"key", LUA_TSTRING, false},
+	{"token", LUA_TSTRING, false},    {"token_file", LUA_TSTRING, false},
+	{"username", LUA_TSTRING, false}, {"password", LUA_TSTRING, false},
+	{"inbox", LUA_TUSERDATA, false},  {"http1_only", LUA_TBOOLEAN, false},
+	{"later_ms", LUA_TNUMBER, false}, {NULL, 0, false},
 };
 
 static const struct kon_kube_dialect *check_dialect(lua_State *L)
@@ -157,6 +149,9 @@ static int core_kube(lua_State *L)
 					},
 			},
 	};
+	lua_getfield(L, 1, "later_ms");
+	options.later_ms = lua_isnil(L, -1) ? 0 : kon_lua_check_ms(L, -1);
+	lua_pop(L, 1);
 	struct kon_store **slot = kon_lua_push_store(L);
 	struct link *link = attach_link(L);
 	options.kube.data = link;
@@ -215,9 +210,10 @@ static int store_counts(lua_State *L)
 	} fields[] = {{"lists", counts.lists},
 	              {"watches", counts.watches},
 	              {"events", counts.events},
+	              {"put_off", counts.put_off},
 	              {"unknown_events", counts.unknown_events},
 	              {"too_big", counts.too_big}};
-	lua_createtable(L, 0, 5);
+	lua_createtable(L, 0, 6);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
 		lua_pushinteger(L, fields[i].value);
 		lua_setfield(L, -2, fields[i].name);

@@ -37,7 +37,7 @@ static int set_json(lua_State *L, const struct kon_record *record, const char *k
 /* What every record has, whatever is in it. */
 static void push_known(lua_State *L, const struct kon_record *record)
 {
-	lua_createtable(L, 0, 10);
+	lua_createtable(L, 0, 12);
 	kon_lua_set_text(L, "kind", record->kind);
 	kon_lua_set_text(L, "name", record->name);
 	kon_lua_set_text(L, "uid", record->uid);
@@ -56,6 +56,8 @@ static void push_damaged(lua_State *L, const struct kon_record *record, const ch
 int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
 {
 	push_known(L, record);
+	if (record->came_at_ms != 0)
+		kon_lua_set_number(L, "came_at", (lua_Number)record->came_at_ms);
 	if (record->generation != 0)
 		kon_lua_set_number(L, "generation", (lua_Number)record->generation);
 	if (record->deleting)

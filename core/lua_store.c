@@ -172,12 +172,20 @@ static int store_delete(lua_State *L)
 
 /* ---- the rest ---- */
 
-/* store:watch(inbox, kind, name|nil) */
+/* store:watch(inbox, kind, name|nil, {first?}) */
 static int store_watch(lua_State *L)
 {
 	struct kon_store *store = kon_lua_check_store(L);
 	const char *kind = check_text(L, 3);
-	return kon_lua_watch(L, store, kind, lua_isnoneornil(L, 4) ? NULL : check_text(L, 4));
+	const char *name = lua_isnoneornil(L, 4) ? NULL : check_text(L, 4);
+	const char *first = NULL;
+	if (!lua_isnoneornil(L, 5)) {
+		luaL_checktype(L, 5, LUA_TTABLE);
+		lua_getfield(L, 5, "first");
+		first = luaL_optstring(L, -1, NULL); /* the table keeps it */
+		lua_pop(L, 1);
+	}
+	return kon_lua_watch(L, store, kind, name, first);
 }
 
 /* store:peer(inbox, session) */

@@ -162,11 +162,11 @@ static int finish_sub(lua_State *L, int code, const struct kon_err *err)
 	return 1;
 }
 
-int kon_lua_watch(lua_State *L, struct kon_store *store, const char *kind, const char *name)
+int kon_lua_watch(lua_State *L, struct kon_store *store, const char *kind, const char *name, const char *first)
 {
 	struct kon_err err = {0};
 	struct feed *feed = push_sub(L, kind, name);
-	struct kon_store_watch watch = {.changed = on_changed, .data = feed};
+	struct kon_store_watch watch = {.changed = on_changed, .data = feed, .first = first};
 	return finish_sub(L, store->ops->watch(store, kind, name, watch, &feed->source, &err), &err);
 }
 
@@ -198,8 +198,18 @@ static int sub_close(lua_State *L)
 	return sub_gc(L);
 }
 
+/* subscription:catch_up() -> whether something had been put off and is told now */
+static int sub_catch_up(lua_State *L)
+{
+	struct feed **slot = luaL_checkudata(L, 1, SUB_TYPE);
+	struct kon_store_sub *source = *slot != NULL ? (*slot)->source : NULL;
+	lua_pushboolean(L, source != NULL && source->catch_up != NULL && source->catch_up(source));
+	return 1;
+}
+
 void kon_lua_add_sub(lua_State *L)
 {
-	static const luaL_Reg methods[] = {{"close", sub_close}, {"__gc", sub_gc}, {NULL, NULL}};
+	static const luaL_Reg methods[] = {
+		{"close", sub_close}, {"catch_up", sub_catch_up}, {"__gc", sub_gc}, {NULL, NULL}};
 	kon_lua_make_type(L, SUB_TYPE, methods, NULL);
 }

@@ -121,6 +121,7 @@ int kon_kube_store_open(struct kon_store **out, struct kon_loop *loop, const str
 		.kube = store->kube,
 		.dialect = store->dialect,
 		.name_space = store->name_space,
+		.later_ms = options->later_ms,
 		.seen = on_seen,
 		.warn = on_warn,
 		.data = store,

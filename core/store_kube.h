@@ -15,6 +15,7 @@ struct kon_kube_store_options {
 	const struct kon_kube_dialect *dialect;
 	const char *name_space;
 	struct kon_kube_options kube; /* its data is that of warn too */
+	int64_t later_ms;             /* at most, for news that can wait; 0: the store's own */
 	void (*warn)(void *data, const char *sentence);
 };
 

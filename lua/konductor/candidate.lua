@@ -76,7 +76,9 @@ function M.new(w, kind, o, me)
   end
   local inbox = w.inbox()
   local limit_ms = ttl.answer_ms(o.ttl_ms)
-  local view, code, detail = observe.open(w, inbox, kind, o.name, { limit_ms = limit_ms })
+  -- Who signs as owner.lua does, and so may leave to others what is theirs.
+  local first = me.bound and w.session or nil
+  local view, code, detail = observe.open(w, inbox, kind, o.name, { limit_ms = limit_ms, first = first })
   if not view then
     inbox:close()
     return nil, code, detail
@@ -223,6 +225,15 @@ function Candidate:ready()
   return self:over()
 end
 
+-- When a time has come, what the store has put off comes first: nothing is decided upon less than this process was told.
+local function next_event(self, at)
+  local event, code = self.inbox:wait(at)
+  if code == "timeout" and self.view:catch_up() then
+    return self.inbox:wait(self.w.now())
+  end
+  return event, code
+end
+
 --- Waits for one event or for a time, whichever comes first; over() tells the rest.
 ---@param until_ms? number
 function Candidate:pause(until_ms)
@@ -230,7 +241,7 @@ function Candidate:pause(until_ms)
   if until_ms and (not at or until_ms < at) then
     at = until_ms
   end
-  local event, code = self.inbox:wait(at)
+  local event, code = next_event(self, at)
   if not event then
     if code == "cancelled" then
       self.stopped = self.stopped or 15

@@ -18,7 +18,7 @@ local M = {}
 ---@field gone boolean       the process that holds is dead, its descendants included
 ---@field gone_at? number    boot clock: when that became known
 ---@field changes integer    grows with each change of what is known
----@field how? {limit_ms?: integer}  of its reads
+---@field how? {limit_ms?: integer, first?: string}  of its reads and its watch
 local View = {}
 View.__index = View
 
@@ -27,10 +27,10 @@ View.__index = View
 ---@param inbox konductor.Inbox
 ---@param kind string
 ---@param name string
----@param how? {limit_ms?: integer}  of its reads, as world.get takes it
+---@param how? {limit_ms?: integer, first?: string}  of its reads and its watch, as world.get and world.watch take it
 ---@return konductor.View?, string?, string?
 function M.open(w, inbox, kind, name, how)
-  local watch, code, detail = w.watch(inbox, kind, name)
+  local watch, code, detail = w.watch(inbox, kind, name, how)
   if not watch then
     return nil, code, detail
   end
@@ -73,7 +73,7 @@ function View:see(record)
   end
   local old = self.record
   if not old or not same_hold(old, record) then
-    self.since = self.w.now()
+    self.since = record.came_at or self.w.now()
   end
   self.record, self.rev, self.known = record, record.rev, true
   self.changes = self.changes + 1
@@ -169,6 +169,13 @@ function View:take(event, give_up_at)
     return true, code, detail
   end
   return true
+end
+
+--- Lets the event come that the store has put off for others' sake.
+---@return boolean came
+function View:catch_up()
+  local watch = self.watch
+  return watch.catch_up ~= nil and watch:catch_up()
 end
 
 --- Ends its subscriptions.

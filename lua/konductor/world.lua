@@ -30,6 +30,7 @@ M.verbs = {
 ---@field deleting? boolean       it goes as soon as those who asked to be waited for let it go
 ---@field created string          RFC 3339, for people
 ---@field age_ms integer          age of the last write by any manager but "queue", by the store's own clock
+---@field came_at? number         boot clock: when the event came that the watch had put off; absent: just now
 ---@field spec table              what was declared; never written by a holder or candidate
 ---@field status table            what is so; {} right after create
 ---@field damage? string           of list only: why it cannot be read; then it has neither spec nor status
@@ -61,6 +62,7 @@ M.verbs = {
 
 ---@class konductor.Subscription
 ---@field close fun(self)
+---@field catch_up? fun(self): boolean  of a watch: the event that was put off comes now; false when there is none
 
 ---@class konductor.Child         a supervised command; events arrive in the inbox given to spawn, in the
 ---order started, (stopped)*, exit, empty; or failed, empty
@@ -99,8 +101,10 @@ M.verbs = {
 ---  `limit_ms` is the longest wait for the answer, here and in get; nil: the store's own. A wait that is cancelled ends
 ---  a read with nil,"cancelled" and a write with nil,"unknown","cancelled".
 ---@field delete fun(record: konductor.Record): boolean?, string?, string?  *waits*; only if uid and rev still match
----@field watch fun(inbox: konductor.Inbox, kind: string, name: string?): konductor.Subscription?, string?, string?
----  "changed" events for every commit after this call returned; may be merged, late or repeated, rarely lost
+---@field watch fun(inbox: konductor.Inbox, kind: string, name: string?, how?: {first?: string}): konductor.Subscription?, string?, string?
+---  "changed" events for every commit after this call returned; may be merged, late or repeated, rarely lost.
+---  `first` names a session: what tells of a hold of another one (by status.session) may come up to a second later,
+---  all else comes at once.
 ---@field peer fun(inbox: konductor.Inbox, session: string): konductor.Subscription?, string?, string?
 ---  one "gone" event once no process of that session lives; never when the store cannot know
 ---@field spawn fun(inbox: konductor.Inbox, spec: konductor.SpawnSpec): konductor.Child?, string?, string?

@@ -215,6 +215,55 @@ static void paths_name_what_is_asked_for(void **state)
 	}
 }
 
+/* As kube-apiserver 1.34 writes them, but shorter. */
+#define OURS "00112233445566778899aabbccddeeff"
+#define THEIRS "ffeeddccbbaa99887766554433221100"
+#define METADATA                                                                                                       \
+	"\"metadata\":{\"name\":\"boss\",\"resourceVersion\":\"7\",\"uid\":\"u\",\"managedFields\":[{\"fieldsV1\":{"   \
+	"\"f:status\":"                                                                                                \
+	"{\"f:session\":{}}},\"manager\":\"konductor-holder\"}]}"
+#define LEASE(TYPE, STATUS)                                                                                            \
+	"{\"type\":\"" TYPE "\",\"object\":{\"apiVersion\":\"konductor.io/v1\",\"kind\":\"Lease\"," METADATA           \
+	",\"spec\":{\"ttl\":\"15s\"},\"status\":" STATUS "}}"
+#define COORDINATION(SPEC)                                                                                             \
+	"{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Lease\",\"metadata\":{\"annotations\":{\"konductor.io/"         \
+	"status\":\"{"                                                                                                 \
+	"\\\"session\\\":\\\"" THEIRS "\\\"}\",\"konductor.io/waiters\":\"[{\\\"session\\\":\\\"" OURS                 \
+	"\\\"}]\"}},\"spec\":" SPEC "}}"
+
+static void a_glance_tells_whose_hold_a_line_speaks_of(void **state)
+{
+	static const struct {
+		const struct kon_kube_dialect *dialect;
+		enum kon_kube_whose whose;
+		const char *line;
+	} lines[] = {
+		{&kon_kube_crd, KON_KUBE_OTHERS, LEASE("MODIFIED", "{\"session\":\"" THEIRS "\"}")},
+		{&kon_kube_crd, KON_KUBE_OTHERS,
+	         LEASE("MODIFIED", "{\"preempt\":{\"session\":\"" OURS "\"},\"session\":\"" THEIRS
+	                           "\",\"waiters\":[{\"session\":\"" OURS "\"}]}")},
+		{&kon_kube_crd, KON_KUBE_OURS,
+	         LEASE("MODIFIED", "{\"waiters\":[{\"session\":\"" THEIRS "\"}],\"session\":\"" OURS "\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("MODIFIED", "{\"phase\":\"Available\",\"session\":\"\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("MODIFIED", "{\"executed\":true,\"executor\":\"a\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("MODIFIED", "{\"session\":7}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("ADDED", "{\"session\":\"" THEIRS "\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("DELETED", "{\"session\":\"" THEIRS "\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, LEASE("BOOKMARK", "{\"session\":\"" THEIRS "\"}")},
+		{&kon_kube_crd, KON_KUBE_ANYONES, "{\"type\":\"MODIFIED\",\"object\":{\"status\":{\"session\":\"x"},
+		{&kon_kube_crd, KON_KUBE_ANYONES, "nonsense"},
+		{&kon_kube_lease, KON_KUBE_OTHERS, COORDINATION("{\"holderIdentity\":\"b_" THEIRS "\"}")},
+		{&kon_kube_lease, KON_KUBE_OTHERS, COORDINATION("{\"holderIdentity\":\"client-go\"}")},
+		{&kon_kube_lease, KON_KUBE_OURS, COORDINATION("{\"holderIdentity\":\"a_" OURS "\"}")},
+		{&kon_kube_lease, KON_KUBE_ANYONES, COORDINATION("{\"holderIdentity\":\"\"}")},
+		{&kon_kube_lease, KON_KUBE_ANYONES, COORDINATION("{}")},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		assert_int_equal(kon_kube_event_whose(lines[i].dialect, lines[i].line, strlen(lines[i].line), OURS),
+		                 lines[i].whose);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +271,7 @@ int main(void)
 		cmocka_unit_test(a_line_may_have_three_mebibytes_and_not_five),
 		cmocka_unit_test(no_line_is_given_after_the_one_that_ends_it),
 		cmocka_unit_test(events_are_told_by_their_type),
+		cmocka_unit_test(a_glance_tells_whose_hold_a_line_speaks_of),
 		cmocka_unit_test(what_is_not_newer_is_no_news),
 		cmocka_unit_test(what_a_list_does_not_have_is_gone),
 		cmocka_unit_test(all_of_a_list_from_a_store_that_went_back_in_time_is_news),

@@ -1,6 +1,6 @@
 /*
  * What a watch sends, in pieces of any size: the same lines and events as in one piece, and what is news of them is
- * told once.  The first byte picks how it is split.
+ * told once; a glance at a line says nothing else than the event.  The first byte picks how it is split.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,6 +26,21 @@ static void check(bool ok)
 		abort();
 }
 
+/* What a glance makes of an event is what the parsed one says, as far as it dares to say anything. */
+static void check_glance(const struct kon_kube_event *event, const char *text, size_t size)
+{
+	static const struct kon_kube_dialect *const dialects[] = {&kon_kube_crd, &kon_kube_lease};
+	for (size_t i = 0; i < 2; i++) {
+		enum kon_kube_whose whose = kon_kube_event_whose(dialects[i], text, size, "a");
+		const cJSON *part = cJSON_GetObjectItemCaseSensitive(event->object, dialects[i]->holder[0]);
+		const char *holder = kon_kube_text(part, dialects[i]->holder[1]);
+		if (whose == KON_KUBE_ANYONES || memchr(text, '\\', size) != NULL)
+			continue;
+		check(event->type == KON_KUBE_CHANGED && holder != NULL && holder[0] != '\0');
+		check((holder[strlen(holder) - 1] == 'a') == (whose == KON_KUBE_OURS));
+	}
+}
+
 static bool on_line(void *data, const char *text, size_t size)
 {
 	struct told *told = data;
@@ -42,6 +57,7 @@ static bool on_line(void *data, const char *text, size_t size)
 		check(err.detail[0] != '\0');
 		return true;
 	}
+	check_glance(&event, text, size);
 	if (kon_kube_identify(event.object, &name, &uid, &rev, &err) == 0) {
 		bool gone = event.type == KON_KUBE_GONE;
 		told->news += kon_kube_known_take(&told->known, name, rev, gone) != NULL;

@@ -56,6 +56,25 @@ describe("a view", function()
     end)
   end
 
+  it("counts from when the news came, though it was put off", function()
+    run({}, function(w, view)
+      view:see(record(1, held "n1"))
+      w.sleep(100)
+      local came = w.now()
+      w.sleep(700)
+      local late = record(2, held "n2")
+      late.came_at = came
+      view:see(late)
+      assert.equal(came, view.since)
+    end)
+  end)
+
+  it("has nothing to catch up with where nothing is put off", function()
+    run({}, function(_, view)
+      assert.is_false(view:catch_up())
+    end)
+  end)
+
   it("counts anew when the record was deleted and made again", function()
     run({}, function(w, view)
       view:see(record(1, held "n1"))
