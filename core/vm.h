@@ -18,8 +18,9 @@ struct kon_blob {
 	size_t size;
 };
 
-/* Generated from lua/ and scripts/ (tools/embed.lua); each ends with a NULL name. */
+/* Generated from lua/ and scripts/ (tools/embed.lua), sorted by name; each ends with a NULL name, which does not count. */
 extern const struct kon_blob kon_embedded_modules[];
+extern const size_t kon_embedded_modules_count;
 extern const struct kon_blob kon_embedded_scripts[];
 
 int kon_vm_new(lua_State **out, struct kon_err *err);

@@ -1,5 +1,5 @@
 -- Writes the Lua modules (as bytecode with line numbers) and the ready-made scripts (as text)
--- into one C file: luajit tools/embed.lua OUT.c MODULE=FILE... -- SCRIPT=FILE...
+-- into one C file, each kind sorted by name: luajit tools/embed.lua OUT.c MODULE=FILE... -- SCRIPT=FILE...
 -- Run in the directory that FILE is relative to: a chunk is named "@FILE" in tracebacks, without
 -- a leading "../".
 
@@ -36,11 +36,17 @@ for i = 2, #arg do
     local data = section == 1 and compile(path) or read(path)
     local symbol = ("blob_%d_%d"):format(section, #tables[section])
     out:write(("static const unsigned char %s[] = {\n%s};\n"):format(symbol, #data > 0 and bytes(data) or "0"))
-    table.insert(tables[section], ('\t{"%s", (const char *)%s, %d},'):format(name, symbol, #data))
+    table.insert(tables[section], { name = name, row = ('\t{"%s", (const char *)%s, %d},'):format(name, symbol, #data) })
   end
 end
 
 for i, name in ipairs { "kon_embedded_modules", "kon_embedded_scripts" } do
-  out:write(("\nconst struct kon_blob %s[] = {\n%s\n\t{0, 0, 0},\n};\n"):format(name, table.concat(tables[i], "\n")))
+  local rows = {}
+  table.sort(tables[i], function(a, b) return a.name < b.name end)
+  for j, entry in ipairs(tables[i]) do
+    rows[j] = entry.row
+  end
+  out:write(("\nconst struct kon_blob %s[] = {\n%s\n\t{0, 0, 0},\n};\n"):format(name, table.concat(rows, "\n")))
 end
+out:write(("\nconst size_t kon_embedded_modules_count = %d;\n"):format(#tables[1]))
 out:close()
