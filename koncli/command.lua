@@ -26,6 +26,8 @@ local PATIENCE_MS = 10000
 ---@field choice konductor.StoreChoice
 ---@field made table             what cli/setup.lua made
 ---@field options table
+---@field started? boolean       the work of `run` has begun
+---@field keeps_store? boolean   something of ours may be left, so others shall learn of our end from the kernel
 ---@field deadline_ms number     boot clock: when passing failures become final
 local Command = {}
 Command.__index = Command

@@ -6,6 +6,7 @@ local duration = require "konductor.duration"
 local exit = require "koncli.exit"
 local record = require "konductor.record"
 local text = require "konductor.text"
+local wait = require "koncli.wait"
 
 local M = {}
 
@@ -16,16 +17,10 @@ local M = {}
 ---@param more konductor.OneshotOptions  what is the verb's own
 ---@return konductor.OneshotOptions
 function M.options(command, more)
-  local options, log = command.options, command.made.log
+  local options = command.options
   more.name, more.skew_ms = options.name, command:skew_ms()
   more.wait, more.timeout_ms = options.wait == true, options.wait and options.timeout_ms or nil
-  function more.on_state(state, detail)
-    if state == "waiting" then
-      log:show(detail.why, detail.until_ms)
-    else
-      log:hide()
-    end
-  end
+  more.on_state = wait.shown(command)
   return more
 end
 

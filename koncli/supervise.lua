@@ -4,6 +4,7 @@
 local ledger = require "konductor.ledger"
 local oneshot = require "konductor.oneshot"
 local options_of = require "koncli.options"
+local wait = require "koncli.wait"
 
 local M = {}
 
@@ -31,23 +32,16 @@ function M.check(options)
 end
 
 --- Options of the driver that both kinds share.
----@param command koncli.Command
+---@param command koncli.Command  `started` is set when its work begins
 ---@param more table  the others
 ---@return table
 function M.options(command, more)
-  local options, made = command.options, command.made
+  local options = command.options
   more.name, more.work = options.name, { argv = options.command, foreground = true }
   more.wait, more.run_timeout_ms = options.wait, options.run_timeout_ms
   more.timeout_ms = options.wait and options.timeout_ms or nil
   more.patience = oneshot.patience(command.world, more)
-  function more.on_state(state, detail)
-    command.started = command.started or state == "holding"
-    if state == "waiting" then
-      made.log:show(detail.why, detail.until_ms)
-    else
-      made.log:hide()
-    end
-  end
+  more.on_state = wait.shown(command, function() command.started = true end)
   return more
 end
 

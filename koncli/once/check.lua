@@ -11,7 +11,7 @@ local text = require "konductor.text"
 local M = {
   summary = "Says 'has been executed' or 'has not been executed'; the exit code is 0 for both.",
   names = true,
-  formats = { "text", "json" },
+  formats = { "text", "json", "yaml" },
   examples = [[
   koncli once check db-init | grep -q "has been executed"
   koncli once check db-init -q           exit code 0: executed, 5: not yet, 2: there is no such Once
@@ -52,7 +52,7 @@ end
 local function check_absent(command, sentence)
   if command.options.quiet then
     return exit.ABSENT
-  elseif command.options.output == "json" then
+  elseif command.options.output ~= "text" then
     return command:answer "null\n"
   end
   return command:answer(("%s has not been executed: %s\n"):format(
@@ -70,10 +70,8 @@ function M.run(command, options)
     return command:fail(word, sentence)
   elseif options.quiet then
     return object.executed(view, options.version) and exit.OK or exit.UNAVAILABLE
-  elseif options.output == "json" then
-    return command:answer_json(object.api(rec, command.namespace))
   end
-  return command:answer(text.clip(sentence_of(command, rec, view), 4096) .. "\n")
+  return command:answer_object(rec, text.clip(sentence_of(command, rec, view), 4096) .. "\n")
 end
 
 return M

@@ -124,7 +124,7 @@ local function moment(c, result)
   if c.view.peer and not c.view.gone and not c.asked then
     c.asked = true
     return c.w.now() + PEER_MS
-  elseif status.holder == "" and result.until_ms and not c.had_turn then
+  elseif c.kind == "Lease" and (status.holder or "") == "" and result.until_ms and not c.had_turn then
     c.had_turn = true
     return result.until_ms
   end

@@ -1,8 +1,10 @@
 """One-shot steps of koncli on SQLite, and what only one machine can tell."""
 
 import contextlib
+import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import unittest
@@ -38,7 +40,34 @@ class Lease(LeaseSteps, KoncliTest):
 
 
 class Once(OnceSteps, KoncliTest):
-    pass
+    def test_run_of_work_that_has_failed_for_good_is_1_and_of_its_last_attempt_that_of_its_command(self):
+        self.run_script('local k = require "konductor"\nk.once "charge" { run = { "true" }, version = "v1", mode = "AtMostOnce" }\n')
+        run = ["once", "run", "charge", "--version", "v2", "--", "sh", "-c", "exit 9"]
+        self.assertEqual(self.koncli(*run).returncode, 9)
+        self.assertIn("koncli once reset charge", self.refused(1, *run))
+        self.assertIn("koncli once reset charge", self.refused(1, "once", "claim", "charge", "--version", "v2"))
+
+    def test_run_of_work_in_doubt_is_5_and_says_how_it_is_settled(self):
+        self.run_script('local k = require "konductor"\nk.once "charge" { run = { "true" }, version = "v1", mode = "AtMostOnce" }\n')
+        runner = self.background("once", "run", "charge", "--version", "v2", "--", "sh", "-c", "touch began; exec sleep 1000")
+        wait_for((self.cluster.directory / "began").exists, what="the work")
+        runner.kill()
+        wait_for(lambda: "--ran or --not-run" in self.koncli("once", "claim", "charge", "--version", "v2").stderr, what="the doubt")
+        self.assertIn("--ran or --not-run", self.refused(5, "once", "run", "charge", "--version", "v2", "--", "true"))
+
+
+class Waits(KoncliTest):
+    def test_a_person_on_a_terminal_sees_for_whom_it_waits_and_a_script_does_not(self):
+        self.koncli("lease", "acquire", "db", "--holder", "a")
+        wait = ["lease", "acquire", "db", "--holder", "b", "--timeout", "500ms"]
+        self.assertEqual(self.koncli(*wait).stderr, "koncli lease acquire: not available within 500ms\n")
+        ours, its = pty.openpty()
+        done = subprocess.run([self.path, *wait], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=its, check=False,
+                              env=self.environment({"TERM": "xterm"}), timeout=60 * PATIENCE)
+        os.close(its)
+        self.assertEqual((done.returncode, done.stdout), (3, b""))
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            self.assertIn(b"held by a, fence ", terminal.read(65536))
 
 
 class Status(StatusSteps, KoncliTest):
@@ -112,6 +141,90 @@ class Names(KoncliTest):
                 (("once", "cl"), ["claim"]), (("lease", "renew", "--tok"), ["--token"])):
             with self.subTest(words=words):
                 self.assertEqual(self.complete(*words), expected)
+
+
+class ExitCodes(KoncliTest):
+    """Of every command; 3 and 5 are those of the steps."""
+
+    ONCE = ("create", "check", "status", "run", "claim", "done", "fail", "reset", "resolve", "delete")
+    LEASE = ("create", "acquire", "renew", "release", "run", "status", "delete")
+    MORE = {("once", "resolve"): ["--ran"], ("once", "run"): ["--", "true"], ("lease", "run"): ["--", "true"]}
+
+    def commands(self):
+        """Each with what it needs."""
+        self.assertEqual(self.listed(), {("once", verb) for verb in self.ONCE} | {("lease", verb) for verb in self.LEASE}
+                         | {("once", "list"), ("lease", "list")})
+        for noun, verbs in (("once", self.ONCE), ("lease", self.LEASE)):
+            for verb in verbs:
+                yield [noun, verb, "x", *self.MORE.get((noun, verb), [])]
+            yield [noun, "list"]
+        yield ["status"]
+
+    def listed(self):
+        return set(re.findall(r"(?m)^  koncli (once|lease) (\w+)", self.ok("help")))
+
+    def test_of_a_store_that_cannot_be_opened_is_1(self):
+        for command in self.commands():
+            with self.subTest(command):
+                self.assertIn("/proc/none", self.refused(1, *command, env={"KONDUCTOR_STORE": "sqlite:/proc/none/state.db"}))
+
+    def test_of_what_is_not_there_is_2(self):
+        for verb in ("status", "done", "fail", "reset", "delete"):
+            self.assertIn('there is no Once "x"', self.refused(2, "once", verb, "x"))
+        self.refused(2, "once", "resolve", "x", "--ran")
+        for verb in ("status", "renew", "release", "delete"):
+            self.assertIn('there is no Lease "x"', self.refused(2, "lease", verb, "x"))
+
+    def test_of_a_missing_right_is_4(self):
+        closed = self.cluster.directory / "closed"
+        closed.mkdir(mode=0o700)
+        self.cluster.directory.chmod(0o755)
+        wrapper = ["setpriv", "--reuid=65534", "--clear-groups"]
+        if os.geteuid() != 0:
+            closed.chmod(0)
+            self.addCleanup(closed.chmod, 0o700)
+            wrapper = []
+        env = self.environment({"KONDUCTOR_STORE": f"sqlite:{closed}/state.db"})
+        for command in self.commands():
+            with self.subTest(command):
+                done = subprocess.run([*wrapper, self.path, *command], env=env, capture_output=True, text=True, check=False,
+                                      cwd="/", timeout=60 * PATIENCE)
+                self.assertEqual((done.returncode, done.stdout), (4, ""), done.stderr)
+
+    def test_of_wrong_arguments_is_64_and_nothing_is_done(self):
+        for command in self.commands():
+            for wrong in (["--forse"], ["--store="], ["-o", "xml"], ["-n", "A"]):
+                with self.subTest(command + wrong):
+                    at = 2 if command[0] != "status" else 1
+                    self.refused(64, *command[:at], *wrong, *command[at:])
+        for args, words in (
+                (["lease", "acquire", "x", "--holder", ""], "--holder is empty"), (["lease", "acquire", "x", "--holder", "--wait"], "requires an argument"),
+                (["lease", "acquire", "--holder", "x"], "missing argument 'name'"), (["lease", "acquire", "x", "--holder=--wait"], "was the value empty?"),
+                (["lease", "acquire", "x", "--timeout", "-1s"], "--timeout"), (["lease", "acquire", "x", "--timeout", "5"], 'did you mean "5s"?'),
+                (["lease", "acquire", "x", "--ttl", "0s"], "too short"), (["lease", "acquire", "x", "--ttl", "1 day"], "--ttl"),
+                (["lease", "acquire", "x", "--priority", "high"], "no whole number"), (["lease", "acquire", "x", "--priority=1.5"], "no whole number"),
+                (["lease", "renew", "x", "--token", "0"], "no whole number"), (["lease", "renew", "x", "--token", "12a"], "no whole number"),
+                (["lease", "renew", "x", "--token", ""], "--token is empty"), (["lease", "renew", "x", "--wait"], "--wait"),
+                (["lease", "release", "x", "y"], "too many arguments"), (["once", "claim", "x", "--hold", "1"], "--hold"),
+                (["once", "claim", "x", "--version", "a b"], "--version"), (["once", "run", "x"], 'behind "--"'),
+                (["once", "run", "x", "--"], 'behind "--"'), (["once", "run", "x", "--", ""], "program of the command is empty"),
+                (["once", "run", "--", "true"], "missing argument"), (["lease", "run", "x", "--run-timeout", "0", "--", "true"], "too short"),
+                (["once", "run", "x", "-o", "json", "--", "true"], "must be"), (["status", "x"], "too many arguments")):
+            with self.subTest(args):
+                self.assertIn(words, self.refused(64, *args))
+        for env in ({"KONDUCTOR_TIMEOUT": "soon"}, {"KONDUCTOR_TIMEOUT": "-1s"}):
+            self.assertIn("KONDUCTOR_TIMEOUT", self.refused(64, "lease", "acquire", "x", env=env))
+        self.assertIn("KONDUCTOR_TOKEN", self.refused(64, "lease", "renew", "x", env={"KONDUCTOR_TOKEN": "mine"}))
+        self.assertEqual(self.koncli("status", "-o", "name").stdout, "")
+
+    def test_of_what_was_not_told_is_no_success_and_holds_nothing(self):
+        for noun, verb in (("lease", "acquire"), ("once", "claim")):
+            with open("/dev/full", "wb") as full:
+                done = self.koncli(noun, verb, "x", stdout=full)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("No space left", done.stderr)
+        self.assertEqual(json.loads(self.ok("lease", "status", "x", "-o", "json"))["status"]["holder"], "")
+        self.assertEqual(json.loads(self.ok("once", "status", "x", "-o", "json"))["status"]["executor"], "")
 
 
 del KoncliTest, LeaseSteps, OnceSteps, StatusSteps

@@ -70,7 +70,8 @@ class StatusAlone(StatusSteps, OnServer):
 class Costs(OnServer):
     def setUp(self):
         super().setUp()
-        rules = [{"apiGroups": ["konductor.io"], "resources": ["*"], "verbs": ["*"]}]
+        rules = [{"apiGroups": ["konductor.io"], "resources": ["leases", "onces"], "verbs": ["get", "create"]},
+                 {"apiGroups": ["konductor.io"], "resources": ["leases/status", "onces/status"], "verbs": ["update"]}]
         token = self.c.service_account(self.ns, "shell", rules)
         self.user = f"system:serviceaccount:{self.ns}:shell"
         self.extra["KUBECONFIG"] = self.c.kubeconfig(user=f"{self.ns}-shell", token=token, namespace=self.ns)
