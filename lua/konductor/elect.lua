@@ -11,6 +11,7 @@ local candidate = require "konductor.candidate"
 local exits = require "konductor.exits"
 local lease = require "konductor.lease"
 local priority = require "konductor.priority"
+local ttl = require "konductor.ttl"
 
 local M = {}
 
@@ -76,9 +77,24 @@ local function settle(c)
   c.join_at = nil
 end
 
+-- From when on, and until when, a join would come in between a renewal that is due and the store: where answers take
+-- long, a crowd that joins would keep the holder from renewing until its hold lapses. Whoever came later than the last
+-- renewal sees it late by as much as a third, so the holder has the last third for itself.
+local function renewal_due(view)
+  local ttl_ms = view.record.status.ttlMs
+  if type(ttl_ms) ~= "number" or view.record.status.bound == "time" then
+    return math.huge, math.huge
+  end
+  return ttl.renew_at(view.since, ttl_ms), ttl.renew_at(view.since, 2 * ttl_ms)
+end
+
 local function join(c, action, now)
+  local due_at, overdue_at = renewal_due(c.view)
   if action.act == "join" and c.view.record.status.accepted == false then
     c:pause(action.until_ms) -- a join would come in between the grant and its acceptance
+    return
+  elseif action.act == "join" and now >= due_at and now < overdue_at then
+    c:pause(math.min(overdue_at, action.until_ms or overdue_at))
     return
   elseif action.act == "join" and not may_join(c, now) then
     c:pause(math.min(c.join_at, action.until_ms or c.join_at))
