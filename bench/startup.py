@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """From the start of konductor to the exec of the main command, one stage being done already.
 
-    bench/startup.py [ROUNDS]      KONDUCTOR_BIN names the binary; the figure that counts is the static one
+    bench/startup.py [ROUNDS [OTHER]]      KONDUCTOR_BIN names the binary; the figure that counts is the static one
 
-Floors of the same run: a static program started directly, and `konductor version` from start to exit.
+Floors of the same run: a static program started directly, and `konductor version` from start to exit. OTHER is another
+konductor, for example the one before a change: the two take turns, each with a store of its own, so that what else the
+machine does falls on both.
 """
 
 import subprocess
@@ -33,8 +35,29 @@ def start_to_exit(argv):
     return (time.monotonic() - began) * 1000
 
 
+def compare(other, stamp, rounds):
+    """The overhead of both, by the fastest tenth and by the median: on a busy machine the former says more."""
+    taken = {name: [] for name in ("direct", binary(), other)}
+    with Cluster() as mine, Cluster() as theirs:
+        runs = []
+        for name, cluster in ((binary(), mine), (other, theirs)):
+            runs.append((name, [name, "run", str(cluster.script(SCRIPT)), "--listen", "off", "-q"],
+                         cluster.env({"STAMP": stamp}), cluster.directory))
+            stamped(*runs[-1][1:])
+        runs.append(("direct", [stamp], mine.env(), mine.directory))
+        for round_ in range(rounds):
+            for i in range(len(runs)):
+                name, *how = runs[(i + round_) % len(runs)]
+                taken[name].append(stamped(*how))
+    for share in (0.1, 0.5):
+        new, old = (percentile(taken[name], share) - percentile(taken["direct"], share) for name in (binary(), other))
+        print(f"p{share * 100:.0f} over the program started directly: {new:.2f} ms, of the other {old:.2f} ms, {new / old:.2f}")
+
+
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    if len(sys.argv) > 2:
+        return compare(sys.argv[2], bench_program("stamp"), rounds)
     stamp = bench_program("stamp")
     with Cluster() as cluster:
         script = str(cluster.script(SCRIPT))
