@@ -49,8 +49,8 @@ enum kon_kube_whose {
 	KON_KUBE_OTHERS,
 };
 
-/* Of whose hold a line tells, at a glance: for the choice of what is read first, and for nothing else.  session is 32 hex
- * digits drawn at random, so what ends with them is ours. */
+/* Of whose hold a line tells, at a glance: for the choice of what is read first, and for nothing else.  session is 32
+ * hex digits drawn at random, so what ends with them is ours. */
 enum kon_kube_whose kon_kube_event_whose(const struct kon_kube_dialect *dialect, const char *text, size_t size,
                                          const char *session);
 

@@ -5,9 +5,9 @@
  * is: begun at the version of a list, resumed where it broke off, begun anew by a list after three
  * failures in a row or when the server no longer has that version.
  *
- * Of an object that one session follows (kon_store_watch.first), what tells of the hold of another is put off for up to a
- * second and merged: a crowd that reads each renewal and each grant at once takes the processors from the one whose
- * turn it is.
+ * Of an object that one session follows (kon_store_watch.first), what tells of the hold of another is put off for up
+ * to a second and merged: a crowd that reads each renewal and each grant at once takes the processors from the one
+ * whose turn it is.
  */
 #ifndef KON_KUBE_WATCH_H
 #define KON_KUBE_WATCH_H

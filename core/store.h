@@ -71,9 +71,9 @@ struct kon_store_sub;
 struct kon_store_watch {
 	void (*changed)(void *data, const char *name, const struct kon_record *record);
 	void *data;
-	/* A session, copied: what tells of the hold of another one (the session of its status) may be told up to a second
-	 * later, together with what follows; all else at once, and that too in which a hold of this session ends.  NULL:
-	 * everything at once. */
+	/* A session, copied: what tells of the hold of another one (the session of its status) may be told up to a
+	 * second later, together with what follows; all else at once, and that too in which a hold of this session
+	 * ends.  NULL: everything at once. */
 	const char *first;
 };
 
@@ -113,7 +113,8 @@ struct kon_store {
 /* First member of every subscription.  end takes it; it is fine within the subscription's callback of a watch. */
 struct kon_store_sub {
 	void (*end)(struct kon_store_sub *sub);
-	/* Tells now what was put off; false when nothing was.  NULL: this store puts nothing off.  Not within a callback. */
+	/* Tells now what was put off; false when nothing was.  Not within a callback.  NULL: this store puts nothing
+	 * off. */
 	bool (*catch_up)(struct kon_store_sub *sub);
 };
 
