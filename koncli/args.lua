@@ -1,8 +1,8 @@
 --- Reading the arguments of a verb: its own options and the global ones, which may also
 --- stand before the noun or the verb.
 
-local argparse = require "argparse"
 local cli_args = require "konductor.cli.args"
+local plain = require "konductor.cli.plain"
 local spairs = require("konductor.text").spairs
 
 local M = {}
@@ -58,7 +58,7 @@ end
 ---@param title string  "once status"
 ---@param verb koncli.Verb
 local function new_parser(title, verb)
-  local parser = argparse("koncli " .. title)
+  local parser = require "argparse"("koncli " .. title)
   parser:help_max_width(100):usage_max_width(100)
   describe(parser, verb)
   parser:epilog("Examples:\n" .. verb.examples)
@@ -72,7 +72,7 @@ function M.valued(verbs)
   local seen = {}
   for noun, list in spairs(verbs) do
     for _, name in ipairs(list) do
-      local parser = argparse "koncli"
+      local parser = require "argparse" "koncli"
       describe(parser, require(("koncli.%s.%s"):format(noun, name)))
       for _, option in ipairs(parser._options) do
         for _, alias in ipairs(option._maxargs > 0 and option._aliases or {}) do
@@ -94,7 +94,7 @@ end
 ---@param of_store string[]              those of them that take the options of the store
 ---@return table parser
 function M.all(verbs, words, of_store)
-  local parser = argparse("koncli", "Looks at what konductor coordinates, and mends it.")
+  local parser = require "argparse"("koncli", "Looks at what konductor coordinates, and mends it.")
   for noun, list in spairs(verbs) do
     local command = parser:command(noun)
     for _, name in ipairs(list) do
@@ -124,6 +124,10 @@ end
 ---@return table? options
 ---@return integer? exit_code
 function M.parse(title, verb, argv)
+  local given = plain.read(function(parser) describe(parser, verb) end, argv)
+  if given then
+    return given
+  end
   local function make()
     return new_parser(title, verb)
   end

@@ -6,7 +6,6 @@ local cas = require "konductor.cas"
 local core = require "konductor.core"
 local exit = require "koncli.exit"
 local names = require "konductor.names"
-local oneshot = require "konductor.oneshot"
 local object = require "koncli.object"
 local options_of = require "koncli.options"
 local setup = require "konductor.cli.setup"
@@ -232,7 +231,7 @@ end
 --- How far the clocks of the store's servers may be apart: what a first look allows for.
 ---@return integer ms
 function Command:skew_ms()
-  return self.choice.connection and oneshot.SKEW_MS or 0
+  return self.choice.connection and require("konductor.oneshot").SKEW_MS or 0
 end
 
 --- The signal that asked this process to stop.

@@ -19,9 +19,8 @@ local M = {
 }
 
 function M.describe(parser)
-  parser:mutex(
-    parser:flag("--ran"):description("It did run."),
-    parser:flag("--not-run"):target("not_run"):description("It did not run."))
+  parser:flag("--ran"):description("It did run.")
+  parser:flag("--not-run"):description("It did not run.")
   parser:option("--version"):argname("VERSION"):description("Only if the claim is for this version.")
   parser:option("--token"):argname("NUMBER"):description("Only if the claim has this fencing number.")
 end
@@ -49,10 +48,15 @@ local function refusal(world, view, options)
   end
 end
 
-function M.run(command, options)
-  if not options.ran and not options.not_run then
-    return command:fail("usage", "say what happened: --ran or --not-run")
+function M.check(options)
+  if options.ran and options.not_run then
+    return "--ran and --not-run cannot be used together"
+  elseif not options.ran and not options.not_run then
+    return "say what happened: --ran or --not-run"
   end
+end
+
+function M.run(command, options)
   local world = command.world
   local rec, word, sentence = command:change(function(rec)
     local view, code, why = record.once(rec)

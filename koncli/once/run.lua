@@ -25,7 +25,7 @@ function M.describe(parser)
   options_of.version(parser, "Of the work. Default: the declared one, else none.")
   options_of.ttl(parser, "How long the record of a Once that is made here is kept. Default: for ever.")
   options_of.timeout(parser, "How long to wait for another. Default: $KONDUCTOR_TIMEOUT, else for ever.")
-  parser:flag("--no-wait"):target("no_wait"):description("Does not wait for another.")
+  parser:flag("--no-wait"):description("Does not wait for another.")
   supervise.describe_command(parser)
 end
 
