@@ -11,7 +11,7 @@ from lib import ClusterTest, binary
 
 MAX_FILE_BYTES = 8_200_000  # 9 MB are promised
 MAX_WAITER_KB = 6 * 1024
-MAX_START_INSTRUCTIONS = 4_300_000
+MAX_START_INSTRUCTIONS = 4_200_000
 MAX_START_PAGES = 200
 SCRIPT = """
 local k = require "konductor"
