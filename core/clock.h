@@ -14,6 +14,12 @@ int64_t kon_clock_boot_ms(void);
 /* The same in microseconds, for measurements and the event log. */
 int64_t kon_clock_boot_us(void);
 
+/* The moment by_ms >= 0 after at_ms, at most the end of time. */
+static inline int64_t kon_clock_add(int64_t at_ms, int64_t by_ms)
+{
+	return at_ms < INT64_MAX - by_ms ? at_ms + by_ms : INT64_MAX;
+}
+
 /* RFC 3339 in UTC with microseconds, "2026-01-02T03:04:05.678901Z".  size >= 28. */
 void kon_clock_wall(char *out, int size);
 

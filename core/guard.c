@@ -198,8 +198,7 @@ static void check_deadlines(struct guard *guard)
 
 static void stop(struct guard *guard, int64_t grace_ms)
 {
-	int64_t now_ms = kon_clock_boot_ms();
-	int64_t at_ms = grace_ms < INT64_MAX - now_ms ? now_ms + grace_ms : INT64_MAX;
+	int64_t at_ms = kon_clock_add(kon_clock_boot_ms(), grace_ms);
 	guard->stop_kill_at_ms = kon_earlier_ms(guard->stop_kill_at_ms, at_ms);
 	if (grace_ms > 0)
 		term_tree(guard, KON_PROC_STOPPED);

@@ -272,7 +272,7 @@ struct kon_http_call *kon_http_start(struct kon_http *http, const struct kon_htt
 	int64_t now_ms = kon_clock_boot_ms();
 	call->answer.code = begin(call, request, &call->answer.err);
 	call->ended = call->answer.code != 0;
-	kon_timer_start(http->loop, &call->timer, call->ended ? now_ms : now_ms + request->timeout_ms);
+	kon_timer_start(http->loop, &call->timer, call->ended ? now_ms : kon_clock_add(now_ms, request->timeout_ms));
 	return call;
 }
 

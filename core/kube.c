@@ -316,7 +316,8 @@ struct kon_kube_call *kon_kube_start(struct kon_kube *kube, const struct kon_kub
 		call->type_header = join("Content-Type: ", type);
 	}
 	call->deadline = (struct kon_timer){.fire = on_deadline, .data = call};
-	call->give_up_at_ms = kon_clock_boot_ms() + (request->limit_ms > 0 ? request->limit_ms : KON_KUBE_LIMIT_MS);
+	int64_t limit_ms = request->limit_ms > 0 ? request->limit_ms : KON_KUBE_LIMIT_MS;
+	call->give_up_at_ms = kon_clock_add(kon_clock_boot_ms(), limit_ms);
 	call->link = kube->last;
 	*kube->last = call;
 	kube->last = &call->next;

@@ -59,7 +59,7 @@ struct kon_kube_op *kon_kube_op_new(struct kon_kube_store *store, enum kon_kube_
 	op->store = store;
 	op->reply = reply;
 	op->kind = kon_kube_need(strdup(kind));
-	op->give_up_at_ms = kon_clock_boot_ms() + (limit_ms > 0 ? limit_ms : KON_KUBE_LIMIT_MS);
+	op->give_up_at_ms = kon_clock_add(kon_clock_boot_ms(), limit_ms > 0 ? limit_ms : KON_KUBE_LIMIT_MS);
 	op->ask = (struct kon_kube_ask){
 		.verb = verb,
 		.word = store->dialect->word,

@@ -72,11 +72,6 @@ static void tell(struct kon_proc *proc, struct kon_guard_msg msg)
 		(void)!send(proc->sock, &msg, sizeof(msg), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int64_t later(int64_t at_ms, int64_t by_ms)
-{
-	return at_ms < INT64_MAX - by_ms ? at_ms + by_ms : INT64_MAX;
-}
-
 /* The guard watches konductor; this is how konductor watches the guard. */
 static void watch_guard(struct kon_proc *proc)
 {
@@ -85,7 +80,7 @@ static void watch_guard(struct kon_proc *proc)
 	if (due_ms == 0 || proc->killed_us != 0 || proc->sock < 0)
 		kon_timer_stop(proc->loop, &proc->overdue);
 	else
-		kon_timer_start(proc->loop, &proc->overdue, later(due_ms, OVERDUE_MS));
+		kon_timer_start(proc->loop, &proc->overdue, kon_clock_add(due_ms, OVERDUE_MS));
 }
 
 void kon_proc_arm(struct kon_proc *proc, int64_t term_at_ms, int64_t kill_at_ms)
@@ -102,7 +97,7 @@ void kon_proc_signal(struct kon_proc *proc, int signal)
 
 void kon_proc_stop(struct kon_proc *proc, int64_t grace_ms)
 {
-	proc->stop_kill_at_ms = kon_earlier_ms(proc->stop_kill_at_ms, later(kon_clock_boot_ms(), grace_ms));
+	proc->stop_kill_at_ms = kon_earlier_ms(proc->stop_kill_at_ms, kon_clock_add(kon_clock_boot_ms(), grace_ms));
 	tell(proc, (struct kon_guard_msg){.kind = KON_GUARD_STOP, .first_ms = grace_ms});
 	watch_guard(proc);
 }
@@ -275,7 +270,7 @@ static void on_overdue(struct kon_timer *timer, void *data)
 	if (proc->prodded) /* what was asked of it ends the command now, from here */
 		proc->end = proc->stop_kill_at_ms != 0 ? KON_PROC_STOPPED : KON_PROC_DEADMAN;
 	else
-		kon_timer_start(proc->loop, &proc->overdue, later(kon_clock_boot_ms(), UNANSWERED_MS));
+		kon_timer_start(proc->loop, &proc->overdue, kon_clock_add(kon_clock_boot_ms(), UNANSWERED_MS));
 	proc->prodded = true;
 }
 
