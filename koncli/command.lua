@@ -10,6 +10,7 @@ local object = require "koncli.object"
 local options_of = require "koncli.options"
 local setup = require "konductor.cli.setup"
 local text = require "konductor.text"
+local ttl = require "konductor.ttl"
 
 local M = {}
 
@@ -232,6 +233,12 @@ end
 ---@return integer ms
 function Command:skew_ms()
   return self.choice.connection and require("konductor.oneshot").SKEW_MS or 0
+end
+
+--- The shortest hold that the store grants; nil: it has no say in that.
+---@return integer? ms
+function Command:min_ttl_ms()
+  return self.choice.connection and ttl.SERVER_MIN_MS or nil
 end
 
 --- The signal that asked this process to stop.

@@ -18,7 +18,7 @@ local M = {}
 ---@return konductor.OneshotOptions
 function M.options(command, more)
   local options = command.options
-  more.name, more.skew_ms = options.name, command:skew_ms()
+  more.name, more.skew_ms, more.min_ttl_ms = options.name, command:skew_ms(), command:min_ttl_ms()
   more.wait, more.timeout_ms = options.wait == true, options.wait and options.timeout_ms or nil
   more.on_state = wait.shown(command)
   return more
@@ -81,7 +81,7 @@ end
 --- Why a grant is not, or no longer, one's own.
 ---@param command koncli.Command
 ---@param who string       who has it now
----@param view {fence: integer, bound: string}
+---@param view {fence: integer, bound: string, foreign?: boolean}
 ---@param is_free boolean
 ---@return string word
 ---@return string sentence
@@ -89,6 +89,8 @@ function M.lost(command, who, view, is_free)
   local me, token = text.quote(command.world.holder), command.options.token
   if is_free then
     return "lost", ("nobody holds it; %s no longer does"):format(me)
+  elseif view.foreign then
+    return "lost", ("it is held by %s, which is another program's"):format(text.quote(who))
   elseif who ~= command.world.holder then
     return "lost", ("it is held by %s, fence %.0f, and not by %s"):format(text.quote(who), view.fence, me)
   elseif view.bound ~= "time" then

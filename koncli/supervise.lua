@@ -80,7 +80,7 @@ function M.refuse(command, result)
   elseif outcome == "doubt" then
     detail = ("%s: koncli once resolve %s --ran or --not-run"):format(detail, name)
   elseif outcome == "lost" then
-    detail = "the hold was lost, and the command stopped: " .. tostring(detail)
+    detail = "the hold was lost, and the command stopped: " .. tostring(detail or "it made way for another")
   end
   return command:fail(WORDS[outcome] or result.code, detail)
 end

@@ -44,6 +44,10 @@ function M.run(command, options)
   elseif command.world.now() >= ttl.kill_at(sent --[[@as number]], me.ttl_ms) then
     return command:fail("store", "renewed, but its time was over before the store's answer came")
   end
+  local asked = lease.asked(rec)
+  if asked then
+    command:remark(("koncli lease renew: it should be released, to make way for %s"):format(asked))
+  end
   return command:answer_change(rec, ("Lease %s renewed by %s, fence %.0f, %s"):format(text.quote(options.name),
     me.holder, me.fence, grant.until_when(rec)))
 end

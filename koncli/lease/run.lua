@@ -1,8 +1,8 @@
 --- `koncli lease run NAME -- COMMAND...`: acquire, run while renewing, release.
 
 local acquire = require "koncli.lease.acquire"
-local duration = require "konductor.duration"
 local elect = require "konductor.elect"
+local oneshot = require "konductor.oneshot"
 local options_of = require "koncli.options"
 local supervise = require "koncli.supervise"
 
@@ -41,7 +41,7 @@ local function ttl_of(command, options)
   if not rec and word ~= "absent" then
     return nil, word, sentence
   end
-  return rec and duration.parse(rec.spec.ttl or "") or acquire.TTL_MS
+  return oneshot.ttl_of(rec, command:min_ttl_ms(), acquire.TTL_MS)
 end
 
 function M.run(command, options)

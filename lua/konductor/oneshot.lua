@@ -13,6 +13,7 @@
 
 local candidate = require "konductor.candidate"
 local cas = require "konductor.cas"
+local duration = require "konductor.duration"
 local lease = require "konductor.lease"
 local once = require "konductor.once"
 local patience = require "konductor.patience"
@@ -31,6 +32,7 @@ local PEER_MS = 50
 ---@field name string
 ---@field ttl_ms? integer       of the grant
 ---@field default_ttl_ms integer  of the grant, when neither it nor the record says one
+---@field min_ttl_ms? integer   the shortest that the store grants
 ---@field spec? table           of the record, should it have to be made
 ---@field wait boolean
 ---@field timeout_ms? integer   of the wait
@@ -121,8 +123,8 @@ end
 -- What may be had in a moment: by then the store has told of a dead holder, or those ahead in the queue had their turn.
 local function moment(c, result)
   local status = c.view.record and c.view.record.status or {}
-  if c.view.peer and not c.view.gone and not c.asked then
-    c.asked = true
+  if c.view.peer and not c.view.gone and not c.had_news then
+    c.had_news = true
     return c.w.now() + PEER_MS
   elseif c.kind == "Lease" and (status.holder or "") == "" and result.until_ms and not c.had_turn then
     c.had_turn = true
@@ -184,11 +186,19 @@ end
 
 local LEASE = { release = lease.release }
 
--- The hold lasts as long as was asked, else as the Lease says.
+--- How long a hold lasts for which nobody says so: as its Lease says. Other programs leave a second behind when they
+--- release one; that is no time to hold.
+---@param rec konductor.Record?
+---@param min_ms integer?      the shortest that the store grants
+---@param default_ms integer
+---@return integer
+function M.ttl_of(rec, min_ms, default_ms)
+  local ms = duration.parse(rec and rec.spec.ttl or "")
+  return ms and ms >= (min_ms or 1) and ms or default_ms
+end
+
 function LEASE.prepare(c)
-  local spec = c.view.record and c.view.record.spec or {}
-  local ms = require("konductor.duration").parse(spec.ttl or "")
-  c.me.ttl_ms = c.asked_ttl_ms or ms or c.me.ttl_ms
+  c.me.ttl_ms = c.asked.ttl_ms or M.ttl_of(c.view.record, c.asked.min_ttl_ms, c.asked.default_ttl_ms)
 end
 
 function LEASE.step(c)
@@ -236,7 +246,7 @@ function M.acquire(w, o, use)
   if not c then
     return { outcome = "error", code = code, detail = detail }
   end
-  c.asked_ttl_ms = o.ttl_ms
+  c.asked = o
   return carry_out(c, LEASE, use)
 end
 

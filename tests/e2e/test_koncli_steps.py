@@ -35,6 +35,24 @@ class Lease(LeaseSteps, KoncliTest):
         self.taken("lease", "acquire", "db", "--holder", "a", "--ttl", "1h")
         self.refused(5, "lease", "acquire", "db", "--holder", "b")
 
+    def test_one_who_renews_is_told_that_it_should_make_way_and_one_who_runs_does(self):
+        eager = self.cluster.script('local k = require "konductor"\n'
+                                    'k.lease "boss" { ttl = "10s", priority = 9, preempt = true, main = { "sleep", "1000" } }\n')
+        self.taken("lease", "acquire", "boss", "--holder", "a")
+        self.cluster.start(eager, name="eager")
+        self.queued("boss")
+        renewed = self.koncli("lease", "renew", "boss", "--holder", "a")
+        self.assertEqual((renewed.returncode, renewed.stderr),
+                         (0, "koncli lease renew: it should be released, to make way for a higher priority\n"))
+        self.ok("lease", "release", "boss", "--holder", "a")
+        self.cluster.replicas[0].wait_event("start")
+        self.cluster.replicas[0].stop()
+        runner = self.background("lease", "run", "boss", "--holder", "a", "--ttl", "10s", "--", "sleep", "1000")
+        wait_for(lambda: self.status("lease", "boss")["holder"] == "a", what="the hold")
+        self.cluster.start(eager, name="eager").wait_event("start")
+        self.assertEqual(self.code_of(runner), 5)
+        self.assertIn("made way for another", (self.cluster.directory / "background").read_text())
+
     def test_a_time_to_live_below_a_second_is_refused(self):
         self.assertIn("--ttl", self.refused(64, "lease", "acquire", "db", "--ttl", "999ms"))
 

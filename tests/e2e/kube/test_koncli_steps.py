@@ -1,6 +1,7 @@
 """One-shot steps of koncli on a real API server, as custom resources and as Leases alone, and what they cost there."""
 
 import collections
+import datetime
 import subprocess
 import unittest
 
@@ -45,6 +46,24 @@ class LeaseAlone(LeaseSteps, OnServer):
     def make_unrenewable(self, name):
         self.c.kubectl("annotate", "leases.coordination.k8s.io", name, "-n", self.ns, "--overwrite",
                        'konductor.io/spec={"ttl":"10m","renewable":false}')
+
+
+    def coordination(self, name):
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self.ns}/leases/{name}".removesuffix("/")
+
+    def test_a_hold_of_another_program_is_waited_for_and_taken_by_force_alone(self):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.c.ask_ok("POST", self.coordination(""), {"metadata": {"name": "db"}, "spec": {
+            "holderIdentity": "other", "leaseDurationSeconds": 3600, "acquireTime": now, "renewTime": now}})
+        self.assertIn("held by other", self.refused(5, "lease", "acquire", "db", "--holder", "a"))
+        for verb in ("renew", "release"):
+            self.assertIn("another program's", self.refused(5, "lease", verb, "db", "--holder", "other"))
+        self.assertIn('taken from "other"', self.ok("lease", "release", "db", "--force"))
+        token = self.taken("lease", "acquire", "db", "--holder", "a")
+        spec = self.c.ask_ok("GET", self.coordination("db"))["spec"]
+        self.assertEqual((spec["holderIdentity"], spec["leaseDurationSeconds"]), (f"a_{token}", 600))
+        self.ok("lease", "release", "db", "--holder", "a", "--token", token)
+        self.assertEqual(self.c.ask_ok("GET", self.coordination("db"))["spec"]["holderIdentity"], "")
 
 
 class Once(OnceSteps, OnServer):
