@@ -16,6 +16,7 @@
 #include "task.h"
 
 #define STORE_TYPE "konductor.store"
+#define MAX_REV 9007199254740992.0 /* 2^53: beyond it, doubles skip whole numbers */
 
 struct handle {
 	struct kon_store *store; /* NULL after close */
@@ -60,7 +61,10 @@ static struct kon_record check_record(lua_State *L, int idx)
 		.uid = check_field(L, idx, "uid"),
 	};
 	lua_getfield(L, idx, "rev");
-	record.rev = (int64_t)luaL_checknumber(L, -1);
+	double rev = luaL_checknumber(L, -1);
+	if (!(rev >= 0 && rev <= MAX_REV)) /* not NaN either */
+		luaL_error(L, "a record whose rev is no number from 0 to 2^53");
+	record.rev = (int64_t)rev;
 	lua_pop(L, 1);
 	return record;
 }

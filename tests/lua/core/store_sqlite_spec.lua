@@ -133,6 +133,10 @@ describe("the SQLite store", function()
     local record = assert(store:create("Once", "a", {}))
     assert.has_error(function() store:replace(record, {}, { by = "nobody" }) end)
     assert.has_error(function() store:replace({}, {}) end)
+    for _, rev in ipairs { 0 / 0, -1, 2 ^ 54, math.huge } do
+      local strange = { kind = record.kind, name = record.name, uid = record.uid, rev = rev }
+      assert.error_matches(function() store:replace(strange, {}) end, "2%^53")
+    end
     assert.has_error(function() store:get("a\0b", "c") end)
     store:close()
     store:close()
