@@ -36,7 +36,8 @@ for i = 2, #arg do
     local data = section == 1 and compile(path) or read(path)
     local symbol = ("blob_%d_%d"):format(section, #tables[section])
     out:write(("static const unsigned char %s[] = {\n%s};\n"):format(symbol, #data > 0 and bytes(data) or "0"))
-    table.insert(tables[section], { name = name, row = ('\t{"%s", (const char *)%s, %d},'):format(name, symbol, #data) })
+    local row = ('\t{"%s", (const char *)%s, %d},'):format(name, symbol, #data)
+    table.insert(tables[section], { name = name, row = row })
   end
 end
 
