@@ -12,11 +12,8 @@ local M = {}
 
 -- Taking ---------------------------------------------------------------------------------
 
---- What oneshot.lua wants to know.
----@param command koncli.Command
----@param more konductor.OneshotOptions  what is the verb's own
----@return konductor.OneshotOptions
-function M.options(command, more)
+-- What oneshot.lua wants to know.
+local function options_of(command, more)
   local options = command.options
   more.name, more.skew_ms, more.min_ttl_ms = options.name, command:skew_ms(), command:min_ttl_ms()
   more.wait, more.timeout_ms = options.wait == true, options.wait and options.timeout_ms or nil
@@ -24,28 +21,21 @@ function M.options(command, more)
   return more
 end
 
---- Writes the token of a new grant, and tells a person of it. One that nobody learns of is to be given back: false.
----@param command koncli.Command
----@param result konductor.OneshotResult
----@param sentence string
----@return boolean kept
-function M.announce(command, result, sentence)
+-- Writes the token of a new grant, and tells a person of it. One that nobody learns of is to be given back: false.
+local function announce(command, result, done)
   command.made.log:hide()
   if command:signal() then
     return false
   elseif command:answer_object(result.record, ("%.0f\n"):format(result.fence)) ~= exit.OK then
     return false
   end
-  command:remark(sentence)
+  command:remark(("%s %s %s by %s, %s"):format(command.kind, text.quote(command.options.name), done,
+    command.world.holder, M.until_when(result.record)))
   return true
 end
 
-
---- Tells why there is no grant.
----@param command koncli.Command
----@param result konductor.OneshotResult
----@return integer exit_code
-function M.refuse(command, result)
+-- Tells why there is no grant.
+local function refuse(command, result)
   local outcome = result.outcome
   if command:signal() then
     return 128 + command:signal()
@@ -61,6 +51,27 @@ function M.refuse(command, result)
     return command:fail("timeout", "not available within " .. command.options.timeout)
   end
   return command:fail(outcome == "busy" and "claimed" or result.code, result.detail)
+end
+
+--- Takes a grant and prints its token.
+---@param command koncli.Command
+---@param take fun(w: konductor.World, o: konductor.OneshotOptions, use: function): konductor.OneshotResult
+---@param more table   what is the verb's own of the options
+---@param done string  "acquired", "claimed"
+---@return integer exit_code
+function M.take(command, take, more, done)
+  command.made.control:take_signals()
+  local kept
+  local result = take(command.world, options_of(command, more), function(result)
+    kept = announce(command, result, done)
+    return kept
+  end)
+  if result.outcome ~= "granted" then
+    return refuse(command, result)
+  elseif kept then
+    return exit.OK
+  end
+  return command:signal() and 128 + command:signal() or exit.ERROR
 end
 
 -- One's own ------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
 --- `koncli lease acquire NAME`: takes a hold that outlives this process.
 
 local grant = require "koncli.grant"
-local exit = require "koncli.exit"
 local oneshot = require "konductor.oneshot"
 local options_of = require "koncli.options"
-local text = require "konductor.text"
 
 local M = {
   summary = "Takes a Lease for a time and prints its fencing number, the token.",
@@ -28,22 +26,10 @@ end
 M.TTL, M.TTL_MS = "10m", 600000
 
 function M.run(command, options)
-  command.made.control:take_signals()
-  local kept
-  local result = oneshot.acquire(command.world, grant.options(command, {
+  return grant.take(command, oneshot.acquire, {
     ttl_ms = options.ttl_ms, default_ttl_ms = M.TTL_MS, spec = { ttl = options.ttl or M.TTL },
     priority = options.priority,
-  }), function(result)
-    kept = grant.announce(command, result, ("Lease %s acquired by %s, %s"):format(text.quote(options.name),
-      command.world.holder, grant.until_when(result.record)))
-    return kept
-  end)
-  if result.outcome ~= "granted" then
-    return grant.refuse(command, result)
-  elseif kept then
-    return exit.OK
-  end
-  return command:signal() and 128 + command:signal() or exit.ERROR
+  }, "acquired")
 end
 
 return M

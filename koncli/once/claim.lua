@@ -1,10 +1,8 @@
 --- `koncli once claim NAME`: claims work for a time that outlives this process.
 
-local exit = require "koncli.exit"
 local grant = require "koncli.grant"
 local oneshot = require "konductor.oneshot"
 local options_of = require "koncli.options"
-local text = require "konductor.text"
 local ttl = require "konductor.ttl"
 
 local M = {
@@ -26,25 +24,13 @@ end
 local HOLD_MS = 600000
 
 function M.run(command, options)
-  command.made.control:take_signals()
   local warning = ttl.latest_warning(options.version)
   if warning then
     command:remark("koncli once claim: " .. warning)
   end
-  local kept
-  local result = oneshot.claim(command.world, grant.options(command, {
+  return grant.take(command, oneshot.claim, {
     ttl_ms = options.hold_ms, default_ttl_ms = HOLD_MS, spec = {}, version = options.version,
-  }), function(result)
-    kept = grant.announce(command, result, ("Once %s claimed by %s, %s"):format(text.quote(options.name),
-      command.world.holder, grant.until_when(result.record)))
-    return kept
-  end)
-  if result.outcome ~= "granted" then
-    return grant.refuse(command, result)
-  elseif kept then
-    return exit.OK
-  end
-  return command:signal() and 128 + command:signal() or exit.ERROR
+  }, "claimed")
 end
 
 return M

@@ -232,7 +232,7 @@ class LeaseSteps(Steps):
     def test_delete_of_what_is_held_needs_force(self):
         self.taken("lease", "acquire", "db", "--holder", "a")
         self.assertIn('held by "a"', self.refused(5, "lease", "delete", "db"))
-        self.assertIn('it was held by "a"', self.ok("lease", "delete", "db", "--force"))
+        self.assertIn('taken from "a"', self.ok("lease", "delete", "db", "--force"))
         self.refused(2, "lease", "delete", "db")
 
 
