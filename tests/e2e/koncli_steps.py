@@ -119,7 +119,7 @@ class LeaseSteps(Steps):
         self.assertGreater(self.taken("lease", "acquire", "db", "--holder", "b"), token)
 
     def test_a_hold_whose_time_is_over_goes_to_the_next_and_its_old_holder_is_told(self):
-        token = self.taken("lease", "acquire", "db", "--holder", "a", "--ttl", "3s")
+        token = self.taken("lease", "acquire", "db", "--holder", "a", "--ttl", "5s")
         got = []
 
         def acquired():
@@ -147,9 +147,9 @@ class LeaseSteps(Steps):
 
     def test_one_who_waits_for_a_time_leaves_the_queue_with_3(self):
         self.taken("lease", "acquire", "db", "--holder", "a")
-        for how in ({"args": ["--timeout", "300ms"]}, {"args": ["--wait", "--timeout=300ms"]},
-                    {"args": [], "env": {"KONDUCTOR_TIMEOUT": "300ms"}}):
-            self.assertIn("not available within 300ms",
+        for how in ({"args": ["--timeout", self.brief]}, {"args": ["--wait", f"--timeout={self.brief}"]},
+                    {"args": [], "env": {"KONDUCTOR_TIMEOUT": self.brief}}):
+            self.assertIn(f"not available within {self.brief}",
                           self.refused(3, "lease", "acquire", "db", "--holder", "b", *how["args"], env=how.get("env")))
         self.assertNotIn("waiters", self.status("lease", "db"))
         self.refused(5, "lease", "acquire", "db", "--holder", "b", "--timeout", "0", env={"KONDUCTOR_TIMEOUT": "1h"})
@@ -203,7 +203,7 @@ class LeaseSteps(Steps):
         self.taken("lease", "acquire", "db", "--holder", "a")
         touch = ["--", "touch", "ran"]
         self.refused(5, "lease", "run", "db", "--holder", "b", *touch)
-        self.refused(3, "lease", "run", "db", "--holder", "b", "--timeout", "200ms", *touch)
+        self.refused(3, "lease", "run", "db", "--holder", "b", "--timeout", self.brief, *touch)
         self.assertFalse((self.cluster.directory / "ran").exists())
         waiter = self.background("lease", "run", "db", "--holder", "b", "--wait", *touch)
         self.queued("db")
@@ -278,7 +278,7 @@ class OnceSteps(Steps):
         self.assertEqual(self.status("once", "init")["attempts"], 2)
 
     def test_a_claim_whose_time_is_over_goes_to_the_next_and_its_old_holder_marks_nothing(self):
-        token = self.taken("once", "claim", "init", "--holder", "a", "--hold", "3s")
+        token = self.taken("once", "claim", "init", "--holder", "a", "--hold", "5s")
         wait_for(lambda: self.koncli("once", "claim", "init", "--holder", "b").returncode == 0, what="the end of a claim")
         for verb in ("done", "fail"):
             self.refused(5, "once", verb, "init", "--holder", "a", "--token", token)
@@ -320,7 +320,7 @@ class OnceSteps(Steps):
         self.taken("once", "claim", "init", "--holder", "a")
         self.refused(5, "once", "run", "init", "--no-wait", *self.WORK)
         self.refused(5, "once", "run", "init", "--timeout", "0", *self.WORK)
-        self.refused(3, "once", "run", "init", "--timeout", "200ms", *self.WORK)
+        self.refused(3, "once", "run", "init", "--timeout", self.brief, *self.WORK)
         waiter = self.background("once", "run", "init", "-v", *self.WORK)
         wait_for(lambda: "is being run by a" in (self.cluster.directory / "background").read_text(), what="the wait")
         self.ok("once", "done", "init", "--holder", "a")

@@ -21,6 +21,9 @@ LEASE = HEAD + 'k.lease "boss" { ttl = "5m", priority = 7, main = { "sleep", "10
 
 
 class KoncliTest(ClusterTest):
+    # A wait that is to end by itself, and within which the store is asked at least once even by a busy machine.
+    brief = "1s"
+
     def setUp(self):
         super().setUp()
         self.path = self.cluster.directory / "koncli"

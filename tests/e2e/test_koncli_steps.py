@@ -77,8 +77,8 @@ class Once(OnceSteps, KoncliTest):
 class Waits(KoncliTest):
     def test_a_person_on_a_terminal_sees_for_whom_it_waits_and_a_script_does_not(self):
         self.koncli("lease", "acquire", "db", "--holder", "a")
-        wait = ["lease", "acquire", "db", "--holder", "b", "--timeout", "500ms"]
-        self.assertEqual(self.koncli(*wait).stderr, "koncli lease acquire: not available within 500ms\n")
+        wait = ["lease", "acquire", "db", "--holder", "b", "--timeout", "2s"]
+        self.assertEqual(self.koncli(*wait).stderr, "koncli lease acquire: not available within 2s\n")
         ours, its = pty.openpty()
         done = subprocess.run([self.path, *wait], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=its, check=False,
                               env=self.environment({"TERM": "xterm"}), timeout=60 * PATIENCE)

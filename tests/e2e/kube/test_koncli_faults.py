@@ -141,7 +141,7 @@ class Silence(Faults):
         self.proxy.heal()
 
         self.proxy.hook = self.nothing_after_the_write
-        self.assertIn("may or may not be granted", self.refused(1, "lease", "acquire", "db", "--holder", "a", "--timeout", "2s"))
+        self.assertIn("may or may not be granted", self.refused(1, "lease", "acquire", "db", "--holder", "a", "--timeout", "10s"))
 
     def test_a_grant_of_which_nothing_was_heard_for_long_is_known_by_its_mark(self):
         self.directly("lease", "create", "db")

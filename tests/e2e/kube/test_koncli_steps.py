@@ -12,7 +12,7 @@ from test_koncli import KoncliTest
 
 
 class OnServer(KoncliTest):
-    store = "kube"
+    store, brief = "kube", "5s"
 
     @classmethod
     def setUpClass(cls):
