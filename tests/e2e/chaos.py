@@ -28,7 +28,7 @@ import textwrap
 import time
 from pathlib import Path
 
-from lib import PATIENCE, ROOT, Cluster, boot_ms, children, wait_for
+from lib import PATIENCE, ROOT, Cluster, binary, boot_ms, children, wait_for
 
 TTL_MS = 3000
 ACT_UNTIL = 0.95  # of a TTL: from then on a guard has killed
@@ -330,7 +330,8 @@ class Chaos:
         if seen.exists():
             found += seen.read_text().splitlines()
         done = subprocess.run([ROOT / "tools" / "check-history", *self.cluster.event_files()],
-                              capture_output=True, text=True, env=self.cluster.env(), timeout=300 * PATIENCE)
+                              capture_output=True, text=True, env=self.cluster.env({"KONDUCTOR_BIN": binary()}),
+                              timeout=300 * PATIENCE)
         if done.returncode != 0:
             found.append(done.stdout + done.stderr)
         self.summary = done.stdout.strip().splitlines()[-1:]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import unittest
 
-from lib import ROOT, ClusterTest
+from lib import ROOT, ClusterTest, binary
 
 FLOW = """
     local k = require "konductor"
@@ -22,7 +22,7 @@ class History(ClusterTest):
     def check(self, *arguments):
         return subprocess.run(
             [ROOT / "tools" / "check-history", *map(str, arguments)],
-            capture_output=True, text=True, env=self.cluster.env(), timeout=300)
+            capture_output=True, text=True, env=self.cluster.env({"KONDUCTOR_BIN": binary()}), timeout=300)
 
     def record(self):
         """Three replicas of a flow, to their end; their events in the order of the clock."""

@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from lib import ROOT, ClusterTest, wait_for
+from lib import ROOT, ClusterTest, binary, wait_for
 
 SCRIPT = ROOT / "scripts" / "semaphore.lua"
 WORK = 'echo $KONDUCTOR_HOLDER >> started; until [ -e "go.$KONDUCTOR_HOLDER" ] || [ -e go ]; do sleep 0.02; done'
@@ -32,7 +32,7 @@ class Semaphore(ClusterTest):
     def check_history(self, *options):
         done = subprocess.run(
             [ROOT / "tools" / "check-history", "--limit=Semaphore/gpu=2", *options, *self.cluster.event_files()],
-            capture_output=True, text=True, env=self.cluster.env(), timeout=300)
+            capture_output=True, text=True, env=self.cluster.env({"KONDUCTOR_BIN": binary()}), timeout=300)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_runs_as_many_as_it_has_permits_and_everybody_in_the_end(self):

@@ -20,7 +20,7 @@ from kube.cluster import shared_cluster
 from kube.http_proxy import HttpProxy
 from kube.proxy import Proxy
 from kube.test_crds import GROUP, PLURAL, install
-from lib import PATIENCE, ROOT, Cluster, ClusterTest, boot_ms, wait_for
+from lib import PATIENCE, ROOT, Cluster, ClusterTest, binary, boot_ms, wait_for
 
 TTL_MS = 3000
 RHO = 0.05  # what clocks' rates may be wrong by
@@ -67,7 +67,7 @@ class FaultTest(ClusterTest):
         if not files:
             return
         done = subprocess.run([ROOT / "tools" / "check-history", *files], capture_output=True, text=True,
-                              env=self.cluster.env(), timeout=300 * PATIENCE)
+                              env=self.cluster.env({"KONDUCTOR_BIN": binary()}), timeout=300 * PATIENCE)
         if done.returncode != 0:
             self.fail(done.stdout + done.stderr + self.cluster.describe())
 
