@@ -9,7 +9,7 @@ struct cursor {
 
 static void skip_space(struct cursor *c)
 {
-	while (c->at < c->end && memchr(" \t\r\n", *c->at, 4) != NULL)
+	while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\r' || *c->at == '\n'))
 		c->at++;
 }
 
