@@ -23,6 +23,7 @@ local CROWD = 64
 ---@class konductor.ElectOptions: konductor.CandidateOptions
 ---@field priority? integer    default: the spec's
 ---@field preempt? boolean     asks lower priorities to make way
+---@field reelect_after_ms? integer  makes way for whoever waits when it has led that long
 ---@field again? boolean       stands by again when the hold was lost or given away
 
 ---@class konductor.ElectResult
@@ -221,11 +222,23 @@ end
 
 local POLICY = { renew = lease.renew, held = lease.held, asked = lease.asked }
 
+-- Who wants us to make way. A term that is over ends for somebody who waits, and for nobody.
+local function asked_after(c, term_ms)
+  local over_at = c.w.now() + term_ms
+  return function(record)
+    local by = lease.asked(record)
+    if not by and c.w.now() >= over_at then
+      by = lease.awaited(record)
+    end
+    return by
+  end
+end
+
 local function work(c, grant)
   local policy = {
     renew = POLICY.renew, held = POLICY.held,
     renewable = lease.renewable(c.view.record),
-    asked = POLICY.asked,
+    asked = c.o.reelect_after_ms and asked_after(c, c.o.reelect_after_ms) or POLICY.asked,
   }
   local result, h = c:run(policy, grant.base, grant.fence, {})
   if result.lost == "deadline" and not policy.renewable then

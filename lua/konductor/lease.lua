@@ -316,6 +316,15 @@ function M.asked(rec)
   return M.preempted(rec) and "a higher priority" or nil
 end
 
+--- Who would have the hold if it was given up now, for people; nil when nobody waits.
+---@param rec konductor.Record
+---@return string?
+function M.awaited(rec)
+  local v = record.lease(rec)
+  local head = v and v.waiters and v.waiters[1]
+  return head and ("%s, the term is over"):format(head.id)
+end
+
 --- Whether a waiter of higher priority asks the holder to stop and release.
 ---@param rec konductor.Record
 ---@return boolean

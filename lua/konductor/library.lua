@@ -146,6 +146,7 @@ function k.once(name) end
 ---@field main? konductor.Argv|fun(hold: konductor.Working)   default: the command behind "--"
 ---@field timeout? konductor.Duration   of the main
 ---@field standby_ready? boolean        default true: who waits for the lease is ready
+---@field reelect_after? konductor.Duration   makes way for whoever waits when it has led that long
 ---@field env? table<string, string|integer|boolean>
 ---@field cwd? string
 ---@field grace? konductor.Duration     before the deadman kills, when the lease is being lost

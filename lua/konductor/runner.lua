@@ -155,7 +155,7 @@ local function run_lease(context, main)
   local result = require("konductor.elect").run(w, {
     name = lease.name, ttl_ms = lease.ttl, work = work, again = true, run_timeout_ms = lease.timeout,
     grace_ms = lease.grace, stop_grace_ms = context.grace_ms, priority = lease.priority, preempt = lease.preempt,
-    spec = spec.lease(lease), on_state = context.on_state,
+    reelect_after_ms = lease.reelect_after, spec = spec.lease(lease), on_state = context.on_state,
   })
   if outcome and outcome.failure ~= nil and result.outcome == "ran" then
     w.log("error", ("%s: %s"):format(lease.name, outcome.sentence))

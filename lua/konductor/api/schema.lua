@@ -60,7 +60,7 @@ M.schemas = {
   once_run = join(SHARED, { wait = options.boolean(), wait_timeout = options.duration() }),
   lease = join(LEASE, {
     main = WORK, env = options.env(), cwd = options.string(), timeout = options.duration { min = "1ms" },
-    standby_ready = options.boolean { default = true },
+    standby_ready = options.boolean { default = true }, reelect_after = options.duration { min = "1s" },
   }),
   with = join(LEASE, {
     wait = options.boolean(), timeout = options.duration(), run_timeout = options.duration { min = "1ms" },
