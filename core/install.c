@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "copy.h"
+
 #define PROGRAM "konductor"
 
 enum {
@@ -30,67 +32,14 @@ struct job {
 	int written; /* that many temporary files exist */
 };
 
-static int code_of(int errnum)
-{
-	switch (errnum) {
-	case ENOENT:
-	case ENOTDIR:
-	case ELOOP:
-	case ENAMETOOLONG:
-		return KON_CONFIG;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return KON_DENIED;
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return KON_FULL;
-	default:
-		return KON_SYSTEM;
-	}
-}
-
 static int fail(const struct job *job, const char *name, int errnum, struct kon_err *err)
 {
-	return kon_err_errno(err, code_of(errnum), errnum, "cannot install %s into %.300s", name, job->dir);
+	return kon_err_errno(err, kon_copy_code(errnum), errnum, "cannot install %s into %.300s", name, job->dir);
 }
 
 static void temporary_name(const struct job *job, int i, char out[NAME_SIZE])
 {
 	snprintf(out, NAME_SIZE, ".konductor-%016llx-%d", (unsigned long long)job->unique, i);
-}
-
-static int write_all(int fd, const char *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t written = write(fd, data, size);
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		data += written;
-		size -= (size_t)written;
-	}
-	return 0;
-}
-
-/* 0 or -errno. */
-static int copy(int from, int to)
-{
-	char block[64 * 1024];
-	for (;;) {
-		ssize_t got = read(from, block, sizeof(block));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			return 0;
-		int result = write_all(to, block, (size_t)got);
-		if (result != 0)
-			return result;
-	}
 }
 
 /* Writes this program to temporary file i: whole, executable, on disk. */
@@ -108,7 +57,7 @@ static int write_copy(struct job *job, int i, struct kon_err *err)
 		return fail(job, job->names[i], errnum, err);
 	}
 	job->written = i + 1;
-	int result = copy(from, to);
+	int result = kon_copy_bytes(from, to);
 	close(from);
 	if (result == 0 && (fchmod(to, 0755) != 0 || fsync(to) != 0))
 		result = -errno;
@@ -193,7 +142,7 @@ int kon_install(const char *dir, const char *const names[], int count, char *out
 		return result;
 	job.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (job.dir_fd < 0)
-		return kon_err_errno(err, code_of(errno), errno, "cannot install into %.300s", dir);
+		return kon_err_errno(err, kon_copy_code(errno), errno, "cannot install into %.300s", dir);
 	if (getrandom(&job.unique, sizeof(job.unique), 0) != (ssize_t)sizeof(job.unique))
 		result = kon_err_errno(err, KON_SYSTEM, errno, "no random numbers");
 	else

@@ -1,7 +1,8 @@
-/* The probe endpoint, its client, and `konductor install` for Lua. */
+/* The probe endpoint, its client, and copies of files for Lua. */
 #include <lauxlib.h>
 #include <string.h>
 
+#include "copy.h"
 #include "install.h"
 #include "lua_core.h"
 #include "lua_type.h"
@@ -132,11 +133,23 @@ static int core_install(lua_State *L)
 	return 1;
 }
 
+/* core.copy_file(from, to) -> path | nil, code, detail */
+static int core_copy_file(lua_State *L)
+{
+	struct kon_err err = {0};
+	char path[4096];
+	if (kon_copy_file(luaL_checkstring(L, 1), luaL_checkstring(L, 2), path, sizeof(path), &err) != 0)
+		return kon_lua_fail(L, &err);
+	lua_pushstring(L, path);
+	return 1;
+}
+
 void kon_lua_add_probe(lua_State *L)
 {
 	static const luaL_Reg functions[] = {{"probe_start", core_probe_start},
 	                                     {"probe_get", core_probe_get},
 	                                     {"install", core_install},
+	                                     {"copy_file", core_copy_file},
 	                                     {NULL, NULL}};
 	static const luaL_Reg methods[] = {{"set", probe_set},     {"metrics", probe_metrics}, {"port", probe_port},
 	                                   {"close", probe_close}, {"__gc", probe_close},      {NULL, NULL}};
