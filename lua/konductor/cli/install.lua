@@ -12,7 +12,7 @@ function M.run(given)
   if not options then
     return code
   end
-  local path, word, detail = core.install(options.dir, { "koncli" })
+  local path, word, detail = core.install(options.dir, { "koncli", "just-one-init" })
   if not path then
     core.write(2, ("konductor install: %s\n"):format(detail))
     return core.exit_code(word)

@@ -1,5 +1,4 @@
---- Entry of the command line: finds the command and runs it. Under the name koncli the
---- program is koncli.
+--- Entry of the command line: finds the command and runs it. Under another name the program is another one.
 ---
 --- Each command is a module konductor.cli.NAME with `run(args, given)`, which returns the exit
 --- code; only the modules that a command needs are loaded, so that `konductor version` and a
@@ -14,8 +13,12 @@ M.commands = { "run", "plan", "crds", "rbac", "probe", "install", "version", "he
 
 local ALIASES = { ["--version"] = "version", ["-V"] = "version", ["--help"] = "help", ["-h"] = "help" }
 
---- Names under which it is koncli; the second one makes it `kubectl konductor`.
-local KONCLI = { koncli = true, ["kubectl-konductor"] = true }
+--- What it is under other names: koncli, also as `kubectl konductor`; just-one-init; and what copies that one out of an
+--- image that has nothing else in it.
+local OTHERS = {
+  koncli = "koncli.main", ["kubectl-konductor"] = "koncli.main",
+  ["just-one-init"] = "konductor.just_one_init.main", cp = "konductor.just_one_init.cp",
+}
 
 local EXIT_USAGE = core.exit_code("usage")
 
@@ -71,8 +74,9 @@ end
 ---@param argv string[]  argv[0] is the name of the program
 ---@return integer exit_code
 function M.main(argv)
-  if argv[0] and KONCLI[argv[0]:match "[^/]*$"] then
-    return require("koncli.main").main(argv)
+  local other = argv[0] and OTHERS[argv[0]:match "[^/]*$"]
+  if other then
+    return require(other).main(argv)
   end
   local name = argv[1]
   if not name then

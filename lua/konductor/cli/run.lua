@@ -20,9 +20,14 @@ local SIGTERM = 15
 --- What the end of a process waits for Kubernetes Events that are under way.
 local FLUSH_MS = 500
 
-local function complain(sentence, word)
-  core.write(2, ("konductor run: %s\n"):format(sentence))
-  return core.exit_code(word or "usage")
+-- The exit code of a word; whoever runs under another name has one of its own for a wrong command line.
+local function exit_of(options, word)
+  return word == "usage" and options.usage_code or core.exit_code(word)
+end
+
+local function complain(options, sentence, word)
+  core.write(2, ("%s: %s\n"):format(options.title, sentence))
+  return exit_of(options, word or "usage")
 end
 
 --- Checks what argparse cannot. Gives a sentence and a word when something is wrong.
@@ -64,7 +69,7 @@ local function start_probe(options, logger)
     logger:log("debug", ("probe endpoint on port %d"):format(probe:port()))
     return probe
   elseif word == "busy" then
-    logger:log("warn", detail .. "; there is no probe endpoint (--listen ADDRESS:PORT or off)")
+    logger:log("warn", detail .. "; there is no probe endpoint (" .. options.listen_option .. " ADDRESS:PORT or off)")
     return nil
   end
   logger:log("error", detail)
@@ -132,7 +137,7 @@ local function connect(made, probe)
 end
 
 --- Each mistake is a line that editors and people can follow; those who read JSON get JSON.
-local function report_mistakes(logger, mistakes)
+local function report_mistakes(options, logger, mistakes)
   local total = ("%d %s in the script; nothing was run"):format(#mistakes, #mistakes == 1 and "mistake" or "mistakes")
   if logger.format == "json" then
     for _, mistake in ipairs(mistakes) do
@@ -140,7 +145,7 @@ local function report_mistakes(logger, mistakes)
     end
     logger:log("error", total)
   else
-    core.write(2, ("%s\nkonductor run: %s\n"):format(table.concat(mistakes, "\n"), total))
+    core.write(2, ("%s\n%s: %s\n"):format(table.concat(mistakes, "\n"), options.title, total))
   end
   return core.exit_code "script"
 end
@@ -176,18 +181,62 @@ local function execute(made, given, options)
   end
   local loaded = script.load(context, given.text)
   if loaded.mistakes then
-    return report_mistakes(made.log, loaded.mistakes)
+    return report_mistakes(options, made.log, loaded.mistakes)
   elseif loaded.failure then
     return report_failure(made.log, loaded.failure)
   elseif context.signal() then
     return 128 + context.signal()
   elseif loaded.program.usage then
-    return complain(loaded.program.usage)
+    return complain(options, loaded.program.usage)
   end
   for _, sentence in ipairs(schema.warnings(loaded.program)) do
     made.log:log("warn", sentence)
   end
   return runner.run(context)
+end
+
+--- Runs a script with options as the command line would give them, and those of who asks:
+---   title          the name of the program, for complaints
+---   listen_option  how its option for the probe endpoint is called
+---   usage_code     exit code of a wrong command line; default: 64
+---   command        what stands behind "--"
+---   environ        what the script finds; default: the environment
+---@param options table
+---@return integer exit_code
+function M.start(options)
+  local sentence, word = check_options(options)
+  if sentence then
+    return complain(options, sentence, word)
+  end
+  local made
+  made, sentence = setup.new(options)
+  if not made then
+    return complain(options, sentence)
+  end
+  made.ledger = ledger.new()
+  local probe
+  probe, word = start_probe(options, made.log)
+  if word then
+    return exit_of(options, word)
+  end
+  connect(made, probe)
+  local found, missing = source.read(options.script)
+  if not found then
+    return complain(options, missing)
+  end
+  -- Before this, a signal does what it does to any program: nothing is held yet.
+  made.control:take_signals()
+  io.stdout:setvbuf "line" -- what a script prints stays in order with what its commands print
+  local code = execute(made, found, options)
+  made.log:hide()
+  if made.reporter then
+    made.reporter:flush(FLUSH_MS)
+  end
+  local store = made.opened_store()
+  if store and made.ledger:is_empty() then
+    store:close()
+  end
+  return code or 128 + SIGTERM
 end
 
 ---@param given string[]
@@ -198,42 +247,11 @@ function M.run(given, command)
   if not options then
     return code
   end
-  local sentence, word = check_options(options)
-  if sentence then
-    return complain(sentence, word)
-  elseif command and #command == 0 then
-    return complain 'no command stands behind "--"'
+  options.title, options.listen_option, options.command = "konductor run", "--listen", command
+  if command and #command == 0 then
+    return complain(options, 'no command stands behind "--"')
   end
-  options.command = command
-  local made
-  made, sentence = setup.new(options)
-  if not made then
-    return complain(sentence)
-  end
-  made.ledger = ledger.new()
-  local probe
-  probe, word = start_probe(options, made.log)
-  if word then
-    return core.exit_code(word)
-  end
-  connect(made, probe)
-  local found, missing = source.read(options.script)
-  if not found then
-    return complain(missing)
-  end
-  -- Before this, a signal does what it does to any program: nothing is held yet.
-  made.control:take_signals()
-  io.stdout:setvbuf "line" -- what a script prints stays in order with what its commands print
-  code = execute(made, found, options)
-  made.log:hide()
-  if made.reporter then
-    made.reporter:flush(FLUSH_MS)
-  end
-  local store = made.opened_store()
-  if store and made.ledger:is_empty() then
-    store:close()
-  end
-  return code or 128 + SIGTERM
+  return M.start(options)
 end
 
 return M

@@ -87,7 +87,7 @@ end
 ---@return table? setup { log, world, control, context, open_store, session, environ }
 ---@return string? sentence  what is wrong with the name of this replica
 function M.new(options)
-  local environ = core.environ()
+  local environ = options.environ or core.environ()
   local holder, sentence = holder_of(options, environ)
   if not holder then
     return nil, sentence
