@@ -74,6 +74,7 @@ describe("the command line of just-one-init", function()
     ['%-%-lease%-ttl: "99999999999" is not from 3'] = { { "-l", "x", "-t99999999999", "true" } },
     ['%-%-lease%-ttl: "%-5" is no whole number'] = { { "-l", "x", "--lease-ttl=-5", "true" } },
     ['LISTEN_ADDR: "localhost" is no address with a port'] = { { "-l", "x", "true" }, { LISTEN_ADDR = "localhost" } },
+    ['%-%-reelect%-after: "10ms" is shorter than a second'] = { { "-l", "x", "-r10ms", "true" } },
     ['REELECT_AFTER: "half an hour" is no duration'] = { { "-l", "x", "true" }, { REELECT_AFTER = "half an hour" } },
   }
   for sentence, case in pairs(wrong) do

@@ -41,6 +41,7 @@ M.OPTIONS = {
 local ASKS = { ["-h"] = "help", ["--help"] = "help", ["-V"] = "version", ["--version"] = "version" }
 
 local DEFAULT_TTL, MIN_TTL, MAX_TTL = 15, 3, 2147483
+local MIN_TERM_MS = 1000
 local MAX_HOSTNAME, MAX_NAMESPACE = 253, 63
 
 -- The option that a word begins, and what of its value stands in the same word.
@@ -155,7 +156,10 @@ function CHECKS.lease_ttl(value)
 end
 
 function CHECKS.reelect_after(value)
-  local _, sentence = humantime.parse(value)
+  local ms, sentence = humantime.parse(value)
+  if ms and ms < MIN_TERM_MS then
+    return ("%s is shorter than a second"):format(text.quote(value))
+  end
   return sentence
 end
 
