@@ -338,7 +338,7 @@ local function fail(flow, states)
   return {
     act = "fail",
     stage = first,
-    because = table.concat(parts, ". "),
+    because = table.concat(parts, "; "),
     exit = states[first].state == "doubt" and 77 or 1,
   }
 end

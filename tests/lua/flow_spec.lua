@@ -208,7 +208,7 @@ describe("decide", function()
     assert.same({
       act = "fail", stage = "b", exit = 1,
       because = 'flow "shop": stage "b" failed for good after 3 attempts: exit code 4; when mended: '
-        .. 'koncli once reset shop.b. not run: "d" (waits for "b")',
+        .. 'koncli once reset shop.b; not run: "d" (waits for "b")',
     }, flow.decide(shop, states, {}, 0))
   end)
 
