@@ -96,7 +96,8 @@ static void on_deadline(struct kon_timer *timer, void *data)
 	if (call->place == AT_GATE)
 		fail(call, KON_BUSY, "the API server asks to come back later than we can wait", "");
 	else
-		fail(call, KON_DENIED, "the API server does not accept our credentials (401 Unauthorized); others: ",
+		fail(call, KON_DENIED,
+		     "the API server does not accept our credentials (401 Unauthorized), and there are no new ones: ",
 		     why[0] != '\0' ? why : "none came in time");
 }
 

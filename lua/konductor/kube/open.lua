@@ -45,7 +45,7 @@ local function ask(connection, last, world)
   elseif connection.cert_file or connection.key_file then
     return read_pair(connection, last)
   end
-  return nil, "denied", "none in " .. connection.from
+  return nil, "denied", connection.from .. " has no others"
 end
 
 ---@class konductor.Keeper     what keeps the credentials of a store fresh

@@ -157,7 +157,8 @@ class Kinds(CredentialsTest):
         self.assertIn("insecure-skip-tls-verify", done.stderr)
 
     def test_a_token_that_is_refused(self):
-        sentence = self.fails(self.kubeconfig("token: not-a-token-of-this-server"), "401", 'context "x"', code=4)
+        sentence = self.fails(self.kubeconfig("token: not-a-token-of-this-server"), "401", "there are no new ones",
+                              'context "x" of', "has no others", code=4)
         self.assertNotIn("not-a-token", sentence)
 
     def test_a_user_without_rights(self):
