@@ -67,6 +67,20 @@ class Manifests(ClusterTest):
         self.assertEqual(self.names(self.role(script)), {"db"})
         self.assertFalse((self.cluster.directory / "ran").exists())
 
+    def test_rights_do_not_depend_on_the_command_so_none_need_be_given(self):
+        for script, env, name in (("@leader", {"LEASE": "boss"}, "boss"), ("@run-once", {"NAME": "import"}, "import"),
+                                  ("@once-per-version", {"APP": "web", "INIT": "true", "IMAGE_TAG": "1"}, "web.init"),
+                                  ("@semaphore", {"SEMAPHORE": "jobs"}, "semaphore.jobs")):
+            with self.subTest(script=script):
+                without = self.konductor("rbac", script, **env)
+                self.assertIn(f"[{name}]", without)
+                self.assertEqual(self.konductor("rbac", script, "--", "worker", **env), without)
+
+    def test_a_name_made_of_a_command_that_is_not_given_is_no_name(self):
+        script = self.cluster.script(HEAD + "k.lease(k.command[1]) {}")
+        self.assertIn('bad name "COMMAND"', self.konductor("rbac", script, code=65))
+        self.assertIn("[worker]", self.konductor("rbac", script, "--", "worker"))
+
     def test_a_script_without_a_store_needs_no_rights(self):
         self.assertIn("needs no rights", self.konductor("rbac", self.cluster.script(HEAD + 'k.exec { "true" }'), code=64))
 

@@ -27,6 +27,9 @@ local function check_names(options)
   end
 end
 
+-- Stands for a command that is not given: rights do not depend on it. No object can have this name.
+local ANY_COMMAND = { "COMMAND" }
+
 local OWN = { once = "Once", lease = "Lease" }
 
 -- The objects of --also.
@@ -122,7 +125,7 @@ function M.run(given, command)
   if not options then
     return code
   end
-  options.command, options.log_level = command, "warn"
+  options.command, options.log_level = command or ANY_COMMAND, "warn"
   local also, sentence = more_objects(options.also or {})
   sentence = sentence or check_names(options)
   if not also or sentence then
