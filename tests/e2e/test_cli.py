@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -49,6 +50,24 @@ class Commands(ClusterTest):
         self.assertIn("konductor run init.lua", self.refused("init.lua"))
         self.assertIn('did you mean "plan"?', self.refused("help", "plna"))
         self.assertIn('did you mean "scripts"?', self.refused("help", "script"))
+
+    def test_a_word_of_koncli_leads_there(self):
+        for words, there in ((["once", "list"], "koncli once list"), (["lease", "acquire", "db"], "koncli lease list"),
+                             (["status"], "koncli status"), (["get", "once"], "koncli status"), (["koncli"], "koncli help"),
+                             (["help", "once"], "koncli once list")):
+            with self.subTest(words=words):
+                self.assertIn(f"a link to it: {there}\n", self.refused(*words))
+
+    def test_help_of_a_built_in_script_is_what_it_says_of_itself(self):
+        listed = re.findall(r"^  (@\S+)", self.ok("help", "scripts"), re.M)
+        self.assertIn("@leader", listed)
+        for name in listed:
+            with self.subTest(script=name):
+                said = self.ok("help", name)
+                self.assertIn(f"konductor run {name}", said)
+                self.assertNotIn("local k", said)
+        self.assertIn("PRIORITY", self.ok("help", "@leader"))
+        self.assertIn("did you mean @leader?", self.refused("help", "@leadr"))
 
     def test_misuse_of_a_command_is_64_with_its_usage(self):
         for args, words in ((["run"], "missing argument 'script'"), (["run", "a", "b", "c"], 'too many arguments: "b"; a command stands behind "--": konductor run a -- b c'),

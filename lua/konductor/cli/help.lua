@@ -36,6 +36,21 @@ function M.overview()
   return OVERVIEW
 end
 
+--- What a built-in script says of itself: the comment at its beginning. Nil when there is no such script.
+---@param name string   without the "@"
+---@return string?
+local function about(name)
+  local lines = {}
+  for line in (core.embedded(name) or ""):gmatch "([^\n]*)\n" do
+    local said = line:match "^%-%-+ ?(.*)$"
+    if not said then
+      break
+    end
+    lines[#lines + 1] = said
+  end
+  return lines[1] and table.concat(lines, "\n") .. "\n"
+end
+
 --- Name and first comment of each built-in script.
 local function scripts()
   local lines = { "Built-in scripts, run as `konductor run @NAME`:\n" }
@@ -45,7 +60,19 @@ local function scripts()
     local first = core.embedded(name):match("^%-%-+%s*([^\n]*)") or ""
     lines[#lines + 1] = ("  @%-18s %s"):format(name, first)
   end
+  lines[#lines + 1] = "\nkonductor help @NAME tells what one takes from its environment."
   return table.concat(lines, "\n") .. "\n"
+end
+
+-- Help for a topic that starts with "@".
+local function help_script(topic)
+  local said = about(topic:sub(2))
+  if said then
+    core.write(1, said)
+    return 0
+  end
+  local _, sentence = require("konductor.cli.source").read(topic)
+  return require("konductor.cli.main").complain(sentence)
 end
 
 ---@param given string[]
@@ -58,6 +85,8 @@ function M.run(given)
   elseif topic == "scripts" then
     core.write(1, scripts())
     return 0
+  elseif topic:sub(1, 1) == "@" then
+    return help_script(topic)
   elseif topic == "version" then
     core.write(1, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
     return 0

@@ -20,9 +20,15 @@ local OTHERS = {
   ["just-one-init"] = "konductor.just_one_init.main", cp = "konductor.just_one_init.cp",
 }
 
+--- What people try here and mean of it, with an example.
+local KONCLI_WORDS = { koncli = "help", once = "once list", lease = "lease list", status = "status", get = "status" }
+
 local EXIT_USAGE = core.exit_code("usage")
 
-local function complain(sentence)
+--- One sentence on standard error.
+---@param sentence string
+---@return integer exit_code
+function M.complain(sentence)
   core.write(2, ("konductor: %s\nTry: konductor help\n"):format(sentence))
   return EXIT_USAGE
 end
@@ -40,11 +46,14 @@ function M.unknown_command(name, more)
   end
   local nearest = require("konductor.text").nearest(name, known)
   if nearest then
-    return complain(('there is no command "%s"; did you mean "%s"?'):format(name, nearest))
+    return M.complain(('there is no command "%s"; did you mean "%s"?'):format(name, nearest))
+  elseif KONCLI_WORDS[name] then
+    local sentence = 'there is no command "%s"; koncli is this program under another name, a link to it: koncli %s'
+    return M.complain(sentence:format(name, KONCLI_WORDS[name]))
   elseif name:find("%.lua$") or name:find("^@") then
-    return complain(('there is no command "%s"; to run a script: konductor run %s'):format(name, name))
+    return M.complain(('there is no command "%s"; to run a script: konductor run %s'):format(name, name))
   end
-  return complain(('there is no command "%s"; commands are %s'):format(name, table.concat(known, ", ")))
+  return M.complain(('there is no command "%s"; commands are %s'):format(name, table.concat(known, ", ")))
 end
 
 local function is_command(name)
