@@ -5,7 +5,7 @@ A comment before a block says what a test may not guess; it does not show in the
     <!-- not run: REASON -->       a block that nobody can run here
     <!-- on a cluster: REASON -->  commands that tests/e2e/kube/test_deploy.py runs, because they need one
     <!-- file: NAME -->            its text is also the file NAME for the later blocks of the page
-    <!-- part of: PATH -->         an excerpt: its lines stand together in that file of the project
+    <!-- part of: PATH -->         an excerpt: its lines stand together in that file of the project, which has its own test
     <!-- inside: k.flow -->        Lua for the inside of the table behind k.flow "name"
     <!-- inside: a value -->       Lua for the right side of an assignment
     <!-- ends: CODE -->            a script that does not end with 0; CODE may be "not by itself"

@@ -15,6 +15,8 @@ from lib import PATIENCE, ROOT, Cluster, ClusterTest, binary, check_sanitizers, 
 
 # Blocks that nobody can run here.  More of them need a reason to raise this number.
 MOST_NOT_RUN = 12
+# Commands that are run by a test of the cluster, or by the one of the file that they stand in.
+ELSEWHERE = ("not run", "on a cluster", "part of")
 LANGUAGES = {"lua", "sh", "console", "json", "yaml", "dockerfile", "text"}
 
 # What the pages start. A server stays in transcripts and ends at once where a script is only run to its end.
@@ -150,7 +152,7 @@ class Commands(unittest.TestCase):
     def test_the_blocks_of_each_page(self):
         played = 0
         for page in pages.all_pages():
-            blocks = [b for b in BLOCKS if b.page == pages.short(page) and b.marker not in ("not run", "on a cluster")]
+            blocks = [b for b in BLOCKS if b.page == pages.short(page) and b.marker not in ELSEWHERE]
             runnable = [b for b in blocks if b.language in ("sh", "console")]
             if runnable:
                 with self.subTest(pages.short(page)), Cluster() as cluster:
