@@ -1,4 +1,4 @@
---- `konductor help [COMMAND|scripts]`.
+--- `konductor help [COMMAND|scripts|@NAME]`.
 
 local core = require "konductor.core"
 
