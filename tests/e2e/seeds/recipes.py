@@ -255,6 +255,23 @@ class LeaseRecipes(Pods):
         self.assertIn("Previous job still running", self.play(script_of("lease/cron-job.yaml"), "pod-2"))
         self.assertEqual(self.status("lease", "daily-report")["ttlMs"], 7200000)
 
+    def test_the_cron_job_that_takes_longer_than_its_time_to_live_is_no_longer_alone(self):
+        self.ok("lease", "create", "daily-report", "--ttl", "3s")
+        self.stay.touch()
+        first = self.start(script_of("lease/cron-job.yaml"))
+        self.wait_done(1)
+
+        def another():
+            process = self.start(script_of("lease/cron-job.yaml"), "pod-2")
+            wait_for(lambda: process.poll() is not None or len(self.done()) == 2, what="the second pod", describe=self.logs)
+            return process if len(self.done()) == 2 else None
+
+        second = wait_for(another, what="the end of the hold", describe=self.logs)
+        self.stay.unlink()
+        self.ends(second)
+        self.ends(first, 5)
+        self.assertTrue(self.overlap.exists())
+
     def test_the_cron_job_of_no_host_name_says_that_another_runs_and_ends_well(self):
         log = self.play(script_of("lease/cron-job.yaml"), "")
         self.assertIn("option '--holder' requires an argument", log)
