@@ -75,6 +75,12 @@ class AsPrinted(Manifests):
         self.ends(self.start(None, argv=container["command"]))
         self.assertEqual(self.said_by("pod-1"), "Hello, run once.\n")
 
+    def test_stages_whose_objects_were_made_before_run_in_their_order(self):
+        self.apply(text_of("once/stages.yaml"))
+        self.many(3, script_of("safe/stages.bash"))
+        self.assertEqual(self.done(), ["run-migrations", "write-default-config", "initialize-app"] + ["start-app"] * 3)
+        self.assertEqual([one["status"]["phase"] for one in self.items(OURS)], ["Executed"] * 3)
+
     def test_a_lease_that_is_not_renewable_is_not_renewed(self):
         self.apply(text_of("lease/objects.yaml"))
         self.taken("lease", "acquire", "app-init", "--holder", "a")
@@ -107,7 +113,7 @@ class InPods(Manifests):
     def pod(self, container, name, mounted=None):
         env = {each["name"]: each["value"] for each in container.get("env", [])} | self.c.pod_env()
         outside = {"KONDUCTOR_STORE": None, "KONDUCTOR_NAMESPACE": None}
-        return self.start(None, name, [*self.c.pod_argv(mounted or self.mounted), *container["command"]], **outside, **env)
+        return self.start(None, name, [*self.c.pod_argv(mounted or self.mounted), *container["command"]], **(outside | env))
 
     def all_pods(self, text):
         """Makes it and runs its pods at the same time, all of which end well."""
@@ -208,6 +214,17 @@ class InPods(Manifests):
             self.all_pods(text_of("safe/run-once.yaml"))
             self.kubectl("delete", "job", "my-run-once-job")
             self.assertEqual(self.done(), ["generate-report"] * runs)
+
+    def test_on_leases_alone_the_safe_job_needs_rights_to_leases_alone(self):
+        rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                "verbs": ["get", "list", "watch", "create", "update"]}
+        mounted = self.c.in_cluster_dir(self.ns, self.c.service_account(self.ns, "alone", [rule]))
+        container, count = self.make(text_of("safe/migration-job.yaml"))
+        container["env"] = [{"name": "KONDUCTOR_STORE", "value": "kube-lease"}]
+        for process in [self.pod(container, f"pod-{number}", mounted) for number in range(count)]:
+            self.ends(process)
+        self.assertEqual(self.done(), ["run-migrations"])
+        self.assertEqual(self.items(OURS), [])
 
     def test_without_rights_the_printed_init_container_migrates_and_the_safe_one_says_why_not(self):
         powerless = self.c.in_cluster_dir(self.ns, self.c.service_account(self.ns, "powerless"))

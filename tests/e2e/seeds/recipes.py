@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 from koncli_steps import Steps
-from lib import is_alive, wait_for
+from lib import check_sanitizers, is_alive, wait_for
 
 HERE = Path(__file__).resolve().parent
 
@@ -76,6 +76,7 @@ class Pods(Steps):
 
     def ends(self, process, code=0):
         wait_for(lambda: process.poll() is not None, what="the end of the script", describe=self.logs)
+        check_sanitizers("the pods", self.logs())
         self.assertEqual(process.returncode, code, self.logs())
 
     def play(self, script, hostname="pod-1", code=0, **env):
