@@ -21,7 +21,7 @@ end
 ---@param me {session: string, fence?: integer, bound?: "process"|"time"}
 ---@return boolean
 function M.is_mine(hold, me)
-  if hold.bound == "time" then
+  if hold.bound == "time" or hold.bound == nil and (hold.session or "") == "" then
     return me.bound == "time" and me.fence ~= nil and me.fence == hold.fence
   end
   return hold.session ~= "" and hold.session == me.session
