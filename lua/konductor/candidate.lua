@@ -29,6 +29,7 @@ M.STOP_GRACE_MS = 25000
 ---@field stopped? integer     the signal that asked us to stop
 ---@field give_up_at? number    boot clock: end of the wait
 ---@field patience konductor.Patience
+---@field declared? table      spec of the record, should it have to be made, in place of that of the options
 ---@field on_gone? fun(session: string)  told of the end of sessions, in place of the view
 local Candidate = {}
 Candidate.__index = Candidate
@@ -272,7 +273,7 @@ end
 ---@return string? code
 ---@return string? detail
 function Candidate:create()
-  local record, code, detail = self.w.create(self.kind, self.o.name, self.o.spec or {})
+  local record, code, detail = self.w.create(self.kind, self.o.name, self.declared or self.o.spec or {})
   if record then
     self.patience:well "create"
     self.view:see(record)

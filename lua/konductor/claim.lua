@@ -65,6 +65,16 @@ local function abandon(c, action)
   c:log("warn", action.why)
 end
 
+-- What stands for the record that is made next: collecting forgets what was done, not what was declared, but for what
+-- its maker says itself.
+local function keep_declared(c, declared)
+  local spec = record_of.copy(declared)
+  for key, value in pairs(c.o.spec or {}) do
+    spec[key] = value
+  end
+  c.declared = spec
+end
+
 -- The record of finished work that has been kept for as long as its ttl asked.
 local function collect(c, action)
   local rec = c.view.record
@@ -73,6 +83,7 @@ local function collect(c, action)
     c.patience:well "delete"
     c:event("collect", { rev = rec.rev })
     c:log("info", "record collected: " .. action.why)
+    keep_declared(c, rec.spec)
     c.view:see_absent()
     return
   end

@@ -353,6 +353,18 @@ describe("a record with a ttl", function()
     play.judge(s, { open = true })
   end)
 
+  it("is made anew as it was declared, but for what its maker says itself", function()
+    local s = world()
+    s.store:create("Once", "x", { ttl = "1h", version = "v7", maxAttempts = 2, backoff = "1s" })
+    play.finish(s, s:start("a", short { spec = {} }))
+    s:run_for(3600000)
+    play.finish(s, s:start("a", short { spec = { backoff = "2s" } }))
+    assert.equal(1, #play.events(s, "collect"))
+    assert.same({ ttl = "1h", version = "v7", maxAttempts = 2, backoff = "2s" }, stored(s).spec)
+    assert.is_true(stored(s).status.executed)
+    play.judge(s)
+  end)
+
   it("that two collect at once runs once", function()
     local s = world { latency_ms = 3 }
     play.finish(s, s:start("a", short()))
