@@ -247,7 +247,7 @@ function Command:signal()
   return self.made.control.stop_signal
 end
 
-local function check(options, verb)
+local function check(options, verb, noun)
   if verb.names then
     local ok, _, sentence = names.check(options.name)
     if not ok then
@@ -255,7 +255,7 @@ local function check(options, verb)
     end
   end
   return setup.empty(options, { "store", "namespace", "kubeconfig", "context", "holder", "token" })
-    or options_of.read(options, core.environ(), verb.environment or {})
+    or options_of.read(options, core.environ(), verb.environment or {}, noun)
     or verb.check and verb.check(options)
 end
 
@@ -319,7 +319,7 @@ function M.run(noun, name, argv)
   end
   options.command = words
   options.log_level = options.log_level or "warn"
-  local sentence = check(options, verb)
+  local sentence = check(options, verb, noun)
   if sentence then
     complain(title, sentence)
     return exit.USAGE

@@ -85,19 +85,19 @@ local function read_number(options, key, from, low, high)
 end
 
 -- The token of the environment is that of the object for which it was made.
-local function token_of(environ, options)
+local function token_of(options, environ, noun)
   local token = environ.KONDUCTOR_TOKEN
-  local object = environ.KONDUCTOR_LEASE or environ.KONDUCTOR_ONCE
-  if token and token ~= "" and (not object or object == options.name) then
+  local is_anyones = not environ.KONDUCTOR_LEASE and not environ.KONDUCTOR_ONCE
+  if token and token ~= "" and (is_anyones or environ["KONDUCTOR_" .. noun:upper()] == options.name) then
     return token
   end
 end
 
-local function from_environment(options, environ, known)
+local function from_environment(options, environ, known, noun)
   options.token_given = options.token ~= nil
   local from = { token = "--token", timeout = "--timeout" }
   if known.token and options.token == nil then
-    options.token, from.token = token_of(environ, options), "KONDUCTOR_TOKEN"
+    options.token, from.token = token_of(options, environ, noun), "KONDUCTOR_TOKEN"
   end
   local timeout = environ.KONDUCTOR_TIMEOUT
   if known.timeout and options.timeout == nil and timeout and timeout ~= "" then
@@ -121,10 +121,11 @@ end
 --- Reads what was given; a sentence when something is wrong.
 ---@param options table
 ---@param environ table<string, string>
----@param known table<string, boolean>  options that the verb has
+---@param known table<string, boolean>  options that the environment may give the verb
+---@param noun? "once"|"lease"  nil: of a command without a verb, which has no token
 ---@return string? sentence
-function M.read(options, environ, known)
-  local from = from_environment(options, environ, known)
+function M.read(options, environ, known, noun)
+  local from = from_environment(options, environ, known, noun)
   local sentence = check_texts(options)
     or read_duration(options, "ttl", "--ttl", SHORTEST_MS)
     or read_duration(options, "hold", "--hold", SHORTEST_MS)

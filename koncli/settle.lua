@@ -17,7 +17,9 @@ end
 -- Why this claim is not to be ended by us: word and sentence, or nothing.
 local function refusal(command, rec, view)
   local version = command.options.version
-  if not view.claimed or not once.held(rec, grant.me(command, rec)) then
+  if view.executed then
+    return "claimed", ("it has been executed by %s, fence %.0f"):format(view.executor, view.fence)
+  elseif not view.claimed or not once.held(rec, grant.me(command, rec)) then
     return grant.lost(command, view.executor, view, not view.claimed)
   elseif version and version ~= view.version then
     return "claimed", ("the claim is for version %s, not %s"):format(text.quote(view.version), text.quote(version))

@@ -30,6 +30,7 @@ function M.run(command, options)
       return nil, code, why
     end
     me = grant.me(command, rec)
+    me.ttl_ms = me.ttl_ms or view.ttl_ms -- a status that a person wrote may not say it
     if not lease.held(rec, me) then
       return nil, grant.lost(command, view.holder, view, view.holder == "")
     elseif not view.spec.renewable then

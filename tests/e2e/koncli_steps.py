@@ -109,7 +109,9 @@ class LeaseSteps(Steps):
 
     def test_a_token_of_the_environment_is_of_the_object_it_names(self):
         self.taken("lease", "acquire", "db", "--holder", "a")
-        self.ok("lease", "renew", "db", "--holder", "a", env={"KONDUCTOR_TOKEN": "1", "KONDUCTOR_LEASE": "other"})
+        for env in ({"KONDUCTOR_LEASE": "other"}, {"KONDUCTOR_ONCE": "db"}, {"KONDUCTOR_ONCE": "db", "KONDUCTOR_LEASE": "other"}):
+            self.ok("lease", "renew", "db", "--holder", "a", env={"KONDUCTOR_TOKEN": "1", **env})
+        self.refused(5, "lease", "renew", "db", "--holder", "a", env={"KONDUCTOR_TOKEN": "1", "KONDUCTOR_LEASE": "db"})
 
     def test_force_takes_it_from_its_holder_and_says_from_whom(self):
         token = self.taken("lease", "acquire", "db", "--holder", "a")
@@ -266,8 +268,9 @@ class OnceSteps(Steps):
         token = self.taken("once", "claim", "init", "--holder", "a")
         for _ in range(2):
             self.ok("once", "done", "init", "--holder", "a", "--token", token)
-        self.refused(5, "once", "done", "init", "--holder", "a", "--token", token + 1)
-        self.refused(5, "once", "fail", "init", "--holder", "a")
+        for end in (["done", "init", "--holder", "a", "--token", token + 1], ["done", "init", "--holder", "b"],
+                    ["fail", "init", "--holder", "a"]):
+            self.assertIn("has been executed by a", self.refused(5, "once", *end))
 
     def test_after_a_failure_the_next_one_tries(self):
         token = self.taken("once", "claim", "init", "--holder", "a")
@@ -325,6 +328,13 @@ class OnceSteps(Steps):
         wait_for(lambda: "is being run by a" in (self.cluster.directory / "background").read_text(), what="the wait")
         self.ok("once", "done", "init", "--holder", "a")
         self.assertEqual((self.code_of(waiter), self.runs()), (0, 0))
+
+    def test_run_when_the_time_of_the_record_is_over_leaves_it_declared_as_it_was(self):
+        self.ok("once", "create", "daily", "--ttl", "1s", "--version", "v1")
+        for runs in (1, 2):
+            self.assertEqual(self.koncli("once", "run", "daily", *self.WORK).returncode, 0)
+            self.assertEqual((self.runs(), self.json("once", "daily")["spec"]), (runs, {"ttl": "1s", "version": "v1"}))
+            wait_for(lambda: self.code("once", "check", "daily", "-q") == 5, what="the end of the record's time")
 
     def test_run_that_is_stopped_gives_the_claim_back(self):
         runner = self.background("once", "run", "init", "--", "sh", "-c", "echo x >>runs; exec sleep 1000")

@@ -21,6 +21,16 @@ class Lease(LeaseSteps, KoncliTest):
             db.execute("UPDATE records SET spec = json_set(spec, '$.renewable', json('false')) WHERE name = ?", (name,))
         db.close()
 
+    def test_a_hold_that_says_no_time_is_renewed_for_that_of_its_lease(self):
+        self.ok("lease", "create", "db", "--ttl", "42s")
+        self.taken("lease", "acquire", "db", "--holder", "a", "--ttl", "10m")
+        db = sqlite3.connect(self.cluster.store_path, timeout=60)
+        with db:
+            db.execute("UPDATE records SET status = json_remove(status, '$.ttlMs') WHERE name = 'db'")
+        db.close()
+        self.ok("lease", "renew", "db", "--holder", "a")
+        self.assertEqual(self.status("lease", "db")["ttlMs"], 42000)
+
     def leader(self, name):
         return self.cluster.start(self.cluster.script(LEADER), name=name)
 
