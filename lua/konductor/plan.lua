@@ -23,6 +23,7 @@ M.formats = { "text", "dot", "mermaid", "svg" }
 ---@field attempts? integer         of this version
 ---@field error? string             failed, corrupt
 ---@field waiting? integer          lease: candidates in its queue
+---@field kept? integer|false       once that is there: how long its record is kept, in milliseconds; false: for ever
 
 ---@class konductor.Plan
 ---@field name string               of the script
@@ -77,6 +78,16 @@ function M.once_state(rec, version, max_attempts)
   local limit = max_attempts or view.spec.max_attempts
   local is_final = limit and view.attempts >= limit
   return { state = is_final and "failed" or "free", attempts = view.attempts, error = view.last_error }
+end
+
+--- How long the store keeps the record of a Once, which its object says and not the script.
+---@param rec konductor.Record?
+---@return integer|false|nil        milliseconds; false: for ever; nil: there is none that can be read
+function M.kept(rec)
+  local view = rec and record.once(rec)
+  if view then
+    return view.spec.keep_ms or false
+  end
 end
 
 --- What the store says about a Lease.
@@ -186,6 +197,16 @@ local function options_text(given)
   return parts
 end
 
+-- How long a record is kept: as the script says, unless there is an object that says something else.
+local function kept_text(plan, given, object)
+  local state = plan.states and plan.states["Once/" .. object]
+  local kept = state and state.kept
+  if kept == nil or kept == (given.ttl or false) then
+    return given.ttl and "record kept " .. time_text(given.ttl)
+  end
+  return ("record kept %s, as its object says"):format(kept and time_text(kept) or "for ever")
+end
+
 -- Graphs ------------------------------------------------------------------------------
 
 local function new_box(graph, box)
@@ -200,9 +221,7 @@ local function flow_graph(plan, item, next_id)
   local box_of, has_follower = {}, {}
   for _, stage in ipairs(flow.order) do
     local details = options_text(stage)
-    if stage.ttl then
-      details[#details + 1] = ("record kept %s"):format(time_text(stage.ttl))
-    end
+    details[#details + 1] = kept_text(plan, stage, stage.object)
     local box = new_box(graph, {
       id = next_id(), title = stage.name, shape = "work", lines = { work_text(stage), table.concat(details, ", ") },
       object = "Once/" .. stage.object, after = stage.after,
@@ -231,9 +250,7 @@ end
 local function once_graph(plan, item, next_id)
   local state = plan.states and (plan.states["Once/" .. item.name] or { state = "free" }) or nil
   local details = options_text(item)
-  if item.ttl then
-    details[#details + 1] = ("record kept %s"):format(time_text(item.ttl))
-  end
+  details[#details + 1] = kept_text(plan, item, item.name)
   local graph = { title = "once " .. item.name, boxes = {}, arrows = {} }
   new_box(graph, {
     id = next_id(), title = item.name, shape = "work", lines = { work_text(item), table.concat(details, ", ") },

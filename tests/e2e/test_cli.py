@@ -141,6 +141,12 @@ k.flow "shop" {
         self.assertIn("0 of 2 stages done", text)
         self.assertIn("touch ran", text)
 
+    def test_a_ttl_that_the_record_does_not_have_is_not_shown_as_if_it_had(self):
+        for ttl, shown in (("1h", "record kept 1h\n"), ("2h", "record kept 1h, as its object says\n")):
+            script = self.cluster.script(HEAD + f'k.once "one" {{ run = {{ "true" }}, ttl = "{ttl}" }}\n')
+            self.assertEqual(self.cluster.start(script).wait(), 0)
+            self.assertIn(shown, self.cluster.run("plan", script).stdout)
+
     def test_what_is_done_is_read_from_the_store(self):
         once = self.cluster.script(HEAD + 'k.flow "shop" { k.stage "one" { run = { "true" } } }\n')
         self.assertEqual(self.cluster.start(once).wait(), 0)

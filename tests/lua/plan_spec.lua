@@ -53,6 +53,13 @@ describe("once_state", function()
     assert.equal("free", plan.once_state(once {}, "v1").state)
   end)
 
+  it("is kept for as long as its spec says", function()
+    assert.is_nil(plan.kept(nil))
+    assert.is_nil(plan.kept(once({ fence = "x" }, {})))
+    assert.is_false(plan.kept(once {}))
+    assert.equal(3600000, plan.kept(once({}, { ttl = "1h" })))
+  end)
+
   it("finds the executed version, and the others in the history", function()
     local rec = once { executed = true, executor = "pod-b", executedAt = "T2", phase = "Executed", version = "v2",
       history = { { version = "v1", executor = "pod-a", executedAt = "T1" } } }
@@ -143,6 +150,19 @@ flow shop
     > main
         runs     gunicorn shop.wsgi
 ]], plan.render(shop_plan(), "text"))
+  end)
+
+  it("tells how long the record is kept by what its object says, where there is one", function()
+    local function options(kept, name)
+      local states = { ["Once/shop." .. name] = { state = "free", kept = kept } }
+      return plan.render(shop_plan(states), "text"):match(name .. "  .-options  ([^\n]*)\n")
+    end
+    assert.equal("record kept 24h", options(nil, "warm"))
+    assert.equal("record kept 24h", options(86400000, "warm"))
+    assert.equal("record kept 4s, as its object says", options(4000, "warm"))
+    assert.equal("record kept for ever, as its object says", options(false, "warm"))
+    assert.equal("version 1.4", options(false, "seed"))
+    assert.equal("version 1.4, record kept 4s, as its object says", options(4000, "seed"))
   end)
 
   it("tells what is done, who holds what, and what is left", function()

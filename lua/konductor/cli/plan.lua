@@ -28,7 +28,9 @@ local function read_states(world, program)
     local onces = item.type == "once" and { item } or item.flow.stages
     for _, once in ipairs(onces) do
       local word, detail = look("Once", once.object, function(record)
-        return plan.once_state(record, once.version, once.retries and once.retries + 1)
+        local state = plan.once_state(record, once.version, once.retries and once.retries + 1)
+        state.kept = plan.kept(record)
+        return state
       end)
       if word then
         return nil, word, detail
