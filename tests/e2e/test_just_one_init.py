@@ -95,6 +95,17 @@ class CommandLine(ClusterTest):
                 else:
                     self.assertEqual("", done.stderr)
 
+    def test_without_an_address_it_answers_where_the_probes_of_its_manifests_ask(self):
+        ask = """if [ "$(curl --write-out "%{http_code}\n" --silent --output /dev/null "http://127.0.0.1:5047")" -eq 200 ]; then
+                   curl --silent http://127.0.0.1:5047/healthcheck; fi"""
+        own_network = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", "sh", "-c",
+                       'ip link set lo up && exec "$0" "$@"']
+        if subprocess.run([*own_network, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no network namespaces here")
+        a = joi.start(self.cluster, "a", ["-l", "x", "--", "sh", "-c", ask], env={"LISTEN_ADDR": None}, wrapper=own_network)
+        self.assertEqual(0, a.wait(), a.stderr)
+        self.assertEqual(LEADER, a.stdout)
+
     def test_an_address_that_is_asked_for_and_taken_is_refused(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             done = self.run_it("-l", "x", "touch", "ran", LISTEN_ADDR=f"127.0.0.1:{server.getsockname()[1]}")
