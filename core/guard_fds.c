@@ -28,6 +28,8 @@ static int take(int fd, int *top)
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, *top + 1);
 	if (copy > *top)
 		*top = copy;
+	if (copy < 0 && errno == EINVAL)
+		errno = EMFILE; /* the first place that is high enough is above the limit */
 	return copy;
 }
 

@@ -31,6 +31,16 @@ class Lease(LeaseSteps, KoncliTest):
         self.ok("lease", "renew", "db", "--holder", "a")
         self.assertEqual(self.status("lease", "db")["ttlMs"], 42000)
 
+    def test_run_says_that_too_few_files_may_be_open(self):
+        said = {}
+        for limit in range(8, 40):
+            done = subprocess.run(["prlimit", f"--nofile={limit}", self.path, "lease", "run", "db", "--", "true"], check=False,
+                                  env=self.environment(), capture_output=True, text=True, timeout=60 * PATIENCE)
+            said[limit] = (done.returncode, done.stderr)
+        failed = [words for code, words in said.values() if "cannot prepare to run true" in words]
+        self.assertEqual(set(failed), {"koncli lease run: cannot prepare to run true: Too many open files\n"})
+        self.assertEqual(said[39], (0, ""))
+
     def leader(self, name):
         return self.cluster.start(self.cluster.script(LEADER), name=name)
 
