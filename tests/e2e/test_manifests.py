@@ -40,6 +40,18 @@ class Manifests(ClusterTest):
         self.assertEqual(self.names(items), {"shop.migrate", "shop.warm"})
         self.assertEqual(self.role(FLOW, KONDUCTOR_NAMESPACE="env")[0]["metadata"]["namespace"], "env")
 
+    def test_the_namespace_is_that_of_the_kubeconfig_that_is_named(self):
+        path = self.cluster.file("kc", "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+                                 "contexts: [{name: a, context: {cluster: c, namespace: one}},\n"
+                                 "           {name: b, context: {cluster: c, namespace: two}}]\ncurrent-context: a\n")
+        for options, namespace in (((), "one"), (("--context", "b"), "two"), (("-n", "three"), "three")):
+            items = self.role(FLOW, "--kubeconfig", path, *options)
+            self.assertEqual(items[0]["metadata"]["namespace"], namespace)
+        script = self.cluster.script(FLOW)
+        self.assertIn('names the context "z"', self.konductor("rbac", script, "--kubeconfig", path, "--context", "z", code=78))
+        self.assertIn("cannot read", self.konductor("rbac", script, "--kubeconfig", "none", code=78))
+        self.assertIn("kind: Role", self.konductor("rbac", script, KUBECONFIG="none"))
+
     def test_the_store_is_that_of_the_option_or_of_the_environment(self):
         for options, env in ((["--store", "kube-lease"], {}), ([], {"KONDUCTOR_STORE": "kube-lease"})):
             rules = self.role(FLOW, *options, **env)[0]["rules"]

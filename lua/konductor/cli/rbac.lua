@@ -106,13 +106,17 @@ local function head(options, store, asked, notes)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- The store that is meant, and the namespace that `konductor run` would use here.
+-- The store that is meant, and the namespace that `konductor run` would use here. A kubeconfig need not be there, as
+-- nothing is asked of a server, unless one is named.
 local function target(options)
   local environ = core.environ()
   local kind = options.store or environ.KONDUCTOR_STORE == "kube-lease" and "kube-lease" or "kube"
   options.store = kind
   return kind, function(made)
-    local choice = made.choose()
+    local choice, word, sentence = made.choose()
+    if not choice and (options.kubeconfig or options.context) then
+      return nil, complain(sentence, word)
+    end
     return choice and choice.namespace or options.namespace or environ.KONDUCTOR_NAMESPACE or "default"
   end
 end
@@ -152,7 +156,11 @@ function M.run(given, command)
     store = store, create = not options.no_create, events = options.events,
   })
   add_all(notes, unnamed)
-  local namespace = namespace_of(loaded.made)
+  local namespace
+  namespace, code = namespace_of(loaded.made)
+  if not namespace then
+    return code
+  end
   local list = { rights.role(rules, options.name, namespace) }
   if options.service_account then
     list[2] = rights.binding(options.name, namespace, options.service_account)

@@ -11,6 +11,12 @@ function M.add_store(parser)
   parser:option("-n --namespace"):argname("NAME")
     :description('Separates what has nothing to do with each other. Default: $KONDUCTOR_NAMESPACE, else that of the '
       .. 'kubeconfig\'s context or of the pod, else "default".')
+  M.add_cluster(parser)
+end
+
+--- The options that say which cluster is meant.
+---@param parser table
+function M.add_cluster(parser)
   parser:option("--kubeconfig"):argname("FILE")
     :description("Which cluster, and who we are there. Default: $KUBECONFIG, else the pod's service account, "
       .. "else ~/.kube/config.")

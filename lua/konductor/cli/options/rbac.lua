@@ -10,6 +10,7 @@ return function(parser)
     :description('"kube": custom resources; "kube-lease": coordination Leases. Default: $KONDUCTOR_STORE, else kube.')
   parser:option("-n --namespace"):argname("NAME")
     :description("Of the Role. Default: the one that run would use here.")
+  common.add_cluster(parser)
   parser:option("--name"):argname("NAME"):default "konductor":description("Of the Role and its RoleBinding.")
   parser:option("--service-account"):argname("NAME"):description("Prints a RoleBinding to it as well.")
   parser:option("--also"):argname("KIND/NAME"):count "*"
