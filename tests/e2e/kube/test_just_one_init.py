@@ -17,7 +17,7 @@ COORDINATION = "/apis/coordination.k8s.io/v1"
 RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]
 # A longer run: KONDUCTOR_TEST_FAILOVERS=100 KONDUCTOR_TEST_LEASE_TTL=15
 FAILOVERS = int(os.environ.get("KONDUCTOR_TEST_FAILOVERS", "3"))
-TTL = os.environ.get("KONDUCTOR_TEST_LEASE_TTL", "3")
+TTL = os.environ.get("KONDUCTOR_TEST_LEASE_TTL", "5")
 WORK = "#!/bin/sh\n" + joi.WORK + "exec sleep 100000\n"
 
 
@@ -123,19 +123,16 @@ class Replicas(OnKubernetes):
         for name in living:
             living[name] = self.start(name, LEASE_TTL=TTL)
         took_s, count = [], 12
-        for round_number in range(1, FAILOVERS + 1):
-            leader = joi.wait_begun(self.cluster, round_number)[round_number - 1]
-            for name, replica in living.items():
-                if name != leader:
-                    replica.wait_stderr("held by")
-            killed_ms = living.pop(leader).kill()
-            joi.wait_begun(self.cluster, round_number + 1)
+        for _ in range(FAILOVERS):
+            for replica in living.values():
+                replica.wait_for(lambda replica=replica: "held" in replica.stderr, what="its first look")
+            begun = joi.wait_begun(self.cluster, 1)
+            killed_ms = living.pop(begun[-1]).kill()
+            joi.wait_begun(self.cluster, len(begun) + 1)
             took_s.append((boot_ms() - killed_ms) / 1000)
             living[f"r{count}"] = self.start(f"r{count}", LEASE_TTL=TTL)
             count += 1
-        begun = joi.begun(self.cluster)
         self.assert_no_overlap()
-        self.assertEqual(len(set(begun)), len(begun))
         if FAILOVERS > 3:
             took_s.sort()
             print(f"\n{FAILOVERS} fail-overs at LEASE_TTL={TTL}: p50 {took_s[len(took_s) // 2]:.1f} s, "
@@ -167,7 +164,6 @@ class Replicas(OnKubernetes):
         seen_ms = boot_ms()
         a = self.start("a")
         a.wait_stderr("held by theirs-0")
-        joi.wait_answer(a, 404)
         joi.wait_begun(self.cluster, 1)
         self.assertGreaterEqual(boot_ms() - seen_ms, 3000)
         spec = self.lease("boss")
@@ -176,7 +172,7 @@ class Replicas(OnKubernetes):
 
     def test_after_its_term_it_hands_over_in_turn(self):
         for name in ("a", "b"):
-            self.start(name, REELECT_AFTER="1sec")
+            self.start(name, REELECT_AFTER="1sec", LEASE_TTL="9")
         names = joi.wait_begun(self.cluster, 4)[:4]
         self.assertIn(names, (["a", "b"] * 2, ["b", "a"] * 2))
         self.assert_no_overlap()
