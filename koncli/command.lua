@@ -33,7 +33,7 @@ local Command = {}
 Command.__index = Command
 
 local function complain(title, sentence)
-  core.write(2, ("koncli %s: %s\n"):format(title, sentence))
+  core.write(2, text.line(("koncli %s: %s"):format(title, sentence)) .. "\n")
 end
 
 --- Says what went wrong.
@@ -64,7 +64,7 @@ end
 ---@param sentence string
 function Command:remark(sentence)
   if not self.options.quiet then
-    core.write(2, sentence .. "\n")
+    core.write(2, text.line(sentence) .. "\n")
   end
 end
 

@@ -13,7 +13,6 @@ local STDERR = 2
 local LEVELS = { error = 1, warn = 2, info = 3, debug = 4 }
 local CLEAR_LINE = "\r\27[K"
 local TICK_MS = 1000
-local MAX_LINE = 16384
 
 ---@class konductor.Log
 ---@field level integer
@@ -46,20 +45,14 @@ function M.new(given)
   }, Log)
 end
 
--- A line stays a line of text, and a terminal is not steered by what somebody else wrote.
-local function printable(line)
-  line = line:gsub("\n+$", ""):gsub("%c", function(byte) return ("\\x%02x"):format(byte:byte()) end)
-  return text.clip(line, MAX_LINE)
-end
-
 local function text_line(wall, level, words)
-  return ("%sZ %s %s\n"):format(wall:sub(1, 23), level, printable(words))
+  return ("%sZ %s %s\n"):format(wall:sub(1, 23), level, text.line(words))
 end
 
 local function json_line(log, wall, level, words, fields)
-  local line = { time = wall, level = level, msg = printable(words), holder = log.holder }
+  local line = { time = wall, level = level, msg = text.line(words), holder = log.holder }
   for key, value in pairs(fields or {}) do
-    line[key] = line[key] or (type(value) == "string" and printable(value) or value)
+    line[key] = line[key] or (type(value) == "string" and text.line(value) or value)
   end
   local encoded = core.json.encode(line)
   if not encoded then -- a field that JSON cannot say
@@ -105,7 +98,7 @@ function Log:draw()
   if not wait then
     return
   end
-  local words = printable(wait.words)
+  local words = text.line(wait.words)
   if wait.until_ms then
     words = ("%s (at most %s)"):format(words, left(wait.until_ms - core.now()))
   end

@@ -135,7 +135,7 @@ local STATUS = {
 local function status_text(state)
   local attempts = state.attempts or 0
   local tried = attempts > 0 and (", %d %s"):format(attempts, attempts == 1 and "attempt" or "attempts") or ""
-  return STATUS[state.state](state, tried, state.error and ": " .. state.error or "")
+  return text.line(STATUS[state.state](state, tried, state.error and ": " .. state.error or ""))
 end
 
 --- States of the stages of a flow by name, with those that wait for a failed one marked.

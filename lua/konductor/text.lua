@@ -44,6 +44,11 @@ local function sequence(text, at)
   return n
 end
 
+-- Of one byte, or one of those that UTF-8 writes as two: terminals obey both.
+local function is_control(piece)
+  return piece:find "^%c" ~= nil or piece:find "^\194[\128-\159]" ~= nil
+end
+
 --- At most `limit` bytes of a text, control characters and broken UTF-8 replaced by "?",
 --- no character cut in two.
 ---@param text string
@@ -54,7 +59,7 @@ function M.clip(text, limit)
   while at <= #text do
     local n = sequence(text, at)
     local piece = n and text:sub(at, at + n - 1) or "?"
-    if piece:find("^[%c]") then
+    if is_control(piece) then
       piece = (piece == "\n" or piece == "\t") and " " or "?"
     end
     size = size + #piece
@@ -65,6 +70,21 @@ function M.clip(text, limit)
     at = at + (n or 1)
   end
   return table.concat(out)
+end
+
+local function hex_of(bytes, form)
+  return (bytes:gsub(".", function(byte) return form:format(byte:byte()) end))
+end
+
+local LINE_MAX = 16384
+
+--- A sentence as one line that steers no terminal, whatever others wrote into it.
+---@param sentence string
+---@return string
+function M.line(sentence)
+  local line = sentence:gsub("\n+$", ""):gsub("%c", function(byte) return hex_of(byte, "\\x%02x") end)
+  line = line:gsub("\194[\128-\159]", function(bytes) return hex_of(bytes, "\\x%02x") end)
+  return M.clip(line, LINE_MAX)
 end
 
 local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ['"'] = '\\"', ["\\"] = "\\\\" }
@@ -81,8 +101,8 @@ function M.quote(text)
     end
     local n = sequence(text, at)
     local piece = text:sub(at, at + (n or 1) - 1)
-    if not n or piece:find("^%c") then
-      piece = ESCAPES[piece] or ("\\x%02X"):format(piece:byte())
+    if not n or is_control(piece) then
+      piece = ESCAPES[piece] or hex_of(piece, "\\x%02X")
     else
       piece = ESCAPES[piece] or piece
     end

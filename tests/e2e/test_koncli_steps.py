@@ -77,6 +77,33 @@ class Lease(LeaseSteps, KoncliTest):
         self.assertIn("--ttl", self.refused(64, "lease", "acquire", "db", "--ttl", "999ms"))
 
 
+class Strangers(KoncliTest):
+    def name_holder(self, name, key, holder):
+        db = sqlite3.connect(self.cluster.store_path, timeout=60)
+        with db:
+            db.execute(f"UPDATE records SET status = json_set(status, '$.{key}', ?) WHERE name = ?", (holder, name))
+        db.close()
+
+    def test_no_sentence_passes_on_what_steers_a_terminal(self):
+        name = "\33]0;x\7\nfake\x9b31m"
+        self.koncli("lease", "acquire", "db", "--holder", "a")
+        self.koncli("once", "claim", "init", "--holder", "a")
+        self.name_holder("db", "holder", name)
+        self.name_holder("init", "executor", name)
+        script = self.cluster.script('local k = require "konductor"\nk.once "init" { run = { "true" } }\n')
+        plan = subprocess.run([self.path.resolve(), "plan", script], env=self.environment(), capture_output=True, text=True, check=True)
+        said = [plan.stdout]
+        for args in (["lease", "acquire", "db"], ["lease", "run", "db", "--", "true"], ["lease", "renew", "db"], ["lease", "delete", "db"],
+                     ["once", "claim", "init"], ["once", "done", "init"], ["once", "reset", "init"], ["once", "resolve", "init", "--ran"],
+                     ["once", "delete", "init"], ["once", "run", "init", "--no-wait", "--", "true"]):
+            said.append(self.refused(5, *args))
+            self.assertEqual(said[-1].count("\n"), 1, said[-1])
+        for text in said:
+            self.assertIn("fake", text)
+            self.assertNotRegex(text, "[^\n -~\xa0-\U0010ffff]")
+        self.assertNotIn("\nfake", plan.stdout)
+
+
 class Once(OnceSteps, KoncliTest):
     def test_run_of_work_that_has_failed_for_good_is_1_and_of_its_last_attempt_that_of_its_command(self):
         self.run_script('local k = require "konductor"\nk.once "charge" { run = { "true" }, version = "v1", mode = "AtMostOnce" }\n')

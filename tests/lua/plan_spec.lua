@@ -183,6 +183,11 @@ flow shop
     end
   end)
 
+  it("keeps what strangers wrote on its line, and from the terminal", function()
+    local states = { ["Once/shop.warm"] = { state = "held", by = "a\27[2J\n[x] all  (done)" } }
+    assert.is_true(has_line(plan.render(shop_plan(states), "text"), "[>] warm  (held by a\\x1b[2J\\x0a[x] all  (done))"))
+  end)
+
   it("calls everything left in a store that holds nothing", function()
     local text = plan.render(shop_plan {}, "text")
     assert.is_true(has_line(text, "flow shop: 0 of 5 stages done"))

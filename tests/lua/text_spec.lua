@@ -29,6 +29,13 @@ describe("text", function()
   it("is clipped to printable characters on one line", function()
     assert.equal("a b c?d?", text.clip("a\nb\tc\0d\255", 100))
     assert.equal("?(", text.clip("\195(", 10))
+    assert.equal("a?31m\194\160", text.clip("a\194\15531m\194\160", 10))
+    assert.equal('"\\x1B[\\xC2\\x9B"', text.quote "\27[\194\155")
+  end)
+
+  it("is made one line whose control characters are seen and obeyed by nobody", function()
+    assert.equal("held by \\x1b]0;x\\x07\\x0afake\\xc2\\x9b, \195\169", text.line "held by \27]0;x\7\nfake\194\155, \195\169\n\n")
+    assert.equal("?", text.line "\155")
   end)
 
   it("is quoted on one line, printable and short", function()
