@@ -134,7 +134,7 @@ static int copy_to(int from, const char *target, mode_t mode, struct kon_err *er
 int kon_copy_file(const char *from, const char *to, char *out_path, size_t size, struct kon_err *err)
 {
 	char target[PATH_SIZE];
-	struct stat info;
+	struct stat info = {0};
 	int code = place(from, to, target, err);
 	if (code != 0)
 		return code;
