@@ -13,6 +13,7 @@ from kube.cluster import shared_cluster
 from lib import ROOT, Cluster, boot_ms, wait_for
 
 MANIFESTS = Path(__file__).parent / "just_one_init"
+EXAMPLE = ROOT / "deploy" / "examples" / "just-one-init.yaml"
 COORDINATION = "/apis/coordination.k8s.io/v1"
 RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]
 # A longer run: KONDUCTOR_TEST_FAILOVERS=100 KONDUCTOR_TEST_LEASE_TTL=15
@@ -85,8 +86,15 @@ class Manifests(OnKubernetes):
                               "my-lease")
 
     def test_the_example_with_least_rights_does_the_same(self):
-        pods = self.pods(ROOT / "deploy" / "examples" / "just-one-init.yaml", account=False)
+        pods = self.pods(EXAMPLE, account=False)
         self.assert_fail_over(pods, lambda name: pods.start(name, self.token), "the-lease-name")
+
+    def test_the_example_is_for_restricted_namespaces(self):
+        for path, refused in ((EXAMPLE, False), (MANIFESTS / "volume.yaml", True)):
+            with self.subTest(path.name):
+                self.api.kubectl("label", "namespace", self.namespace, "pod-security.kubernetes.io/warn=restricted", "--overwrite")
+                said = self.api.kubectl("apply", "--dry-run=server", "--validate=strict", "-n", self.namespace, "-f", str(path))
+                self.assertEqual(refused, "would violate PodSecurity" in said.stderr, said.stderr)
 
     def test_as_pid_1_it_hears_sigterm_and_hands_over_when_the_command_has_ended(self):
         pods = self.pods(MANIFESTS / "volume.yaml")
