@@ -185,7 +185,8 @@ flow shop
 
   it("keeps what strangers wrote on its line, and from the terminal", function()
     local states = { ["Once/shop.warm"] = { state = "held", by = "a\27[2J\n[x] all  (done)" } }
-    assert.is_true(has_line(plan.render(shop_plan(states), "text"), "[>] warm  (held by a\\x1b[2J\\x0a[x] all  (done))"))
+    local text = plan.render(shop_plan(states), "text")
+    assert.is_true(has_line(text, "[>] warm  (held by a\\x1b[2J\\x0a[x] all  (done))"))
   end)
 
   it("calls everything left in a store that holds nothing", function()
