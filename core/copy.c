@@ -68,7 +68,7 @@ int kon_copy_bytes(int from, int to)
 /* Where the copy will be: `to`, or the same name in it. */
 static int place(const char *from, const char *to, char out[PATH_SIZE], struct kon_err *err)
 {
-	struct stat info;
+	struct stat info = {0};
 	const char *name = strrchr(from, '/');
 	bool into = stat(to, &info) == 0 && S_ISDIR(info.st_mode);
 	name = name != NULL ? name + 1 : from;

@@ -34,6 +34,7 @@ struct kon_guard_msg {
 	int32_t kind;
 	int32_t number;
 	int32_t step;
+	int32_t fill; /* always 0: a hole would carry what lay on the stack */
 	int64_t first_ms;
 	int64_t second_ms;
 	int64_t at_us; /* boot clock */
