@@ -45,8 +45,12 @@ local function landed_in_queue(me)
   end
 end
 
+-- One who is in the queue no more because it was given the hold has not left: the hold is to be passed on.
 local function left_the_queue(me)
   return function(status)
+    if status.session == me.session then
+      return false
+    end
     for _, waiter in ipairs(type(status.waiters) == "table" and status.waiters or {}) do
       if waiter.session == me.session then
         return false

@@ -386,6 +386,19 @@ describe("a holder that was asked to stop", function()
     assert.equal(0, #s.runs)
   end)
 
+  it("in the moment of a hand-over to it leaves no grant that nobody accepts", function()
+    for lead_ms = 0, 60 do
+      local s = world { latency_ms = 20 }
+      local a, b = line_up(s, "a", "b")
+      a:stop()
+      s:run_for(100 + lead_ms) -- its work needs a hundred to end, then the hand-over is on its way
+      b:stop()
+      play.finish(s, a, b)
+      assert.equal("", stored(s).status.holder, ("stopped %d ms after the end of the work"):format(lead_ms))
+      play.judge(s)
+    end
+  end)
+
   it("passes on a grant that it had no time to accept", function()
     local s
     s = world { fault = function(op)
