@@ -20,8 +20,8 @@ class Kubectl(Steps, OnServer):
                         "PATH": f"{self.cluster.directory}/bin:{os.environ['PATH']}"}
 
     def line(self, command, code=0):
-        done = subprocess.run(["bash", "-c", command], cwd=self.cluster.directory, env=self.environment(self.outside), text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=120 * PATIENCE, check=False)
+        done = subprocess.run(["bash", "-c", command], cwd=self.cluster.directory, env=self.environment(self.outside),
+                              text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120 * PATIENCE, check=False)
         self.assertEqual(done.returncode, code, (command, done.stderr))
         return done.stdout if code == 0 else done.stderr
 
