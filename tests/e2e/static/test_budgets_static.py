@@ -54,7 +54,7 @@ class StaticBudgets(ClusterTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         # One line for konductor and one for its guard, which has konductor's count up to the fork in it.
         counts = [int(count) for count in re.findall(r"Collected : (\d+)", done.stderr)]
-        self.self.assertLessEqual(max(counts), MAX_START_INSTRUCTIONS)
+        self.assertLessEqual(max(counts), MAX_START_INSTRUCTIONS)
 
     def test_a_start_takes_few_pages(self):
         """From the start of konductor to its end, one by one or many at once: code, tables, memory of Lua."""
