@@ -89,10 +89,14 @@ class Requests(Rights):
         self.assertEqual(self.claimed(self.script(ONCE % "2"), account), work)
 
     def claimed(self, script, account):
-        """What a run costs, without the one list and watch that it begins when it lasts longer than a moment."""
+        """What a run costs, without the one list and watch that it begins when it lasts longer than a moment, and the
+        read of what these may have told."""
         costs = self.costs(script, account)
-        for verb in ("list ", "watch "):
-            self.assertLessEqual(costs.pop(verb + self.of("onces"), 0), 1)
+        onces = self.of("onces")
+        begun = [costs.pop(verb + onces, 0) for verb in ("list ", "watch ")]
+        self.assertLessEqual(max(begun), 1)
+        if any(begun) and costs["get " + onces] == 2:
+            costs["get " + onces] = 1
         return costs
 
     def test_of_a_holder_are_one_update_a_renewal_and_of_a_standby_none(self):
