@@ -4,12 +4,12 @@
 
 bool kon_json_has_nul(const char *text, size_t size)
 {
-	for (size_t i = 0; i + 5 < size; i++) {
-		if (text[i] != '\\')
-			continue;
-		if (memcmp(text + i, "\\u0000", 6) == 0)
+	const char *end = text + size;
+	const char *at = text;
+	while (end - at >= 6 && (at = memchr(at, '\\', (size_t)(end - at) - 5)) != NULL) {
+		if (memcmp(at, "\\u0000", 6) == 0)
 			return true;
-		i++; /* a backslash that is escaped begins nothing */
+		at += 2; /* a backslash that is escaped begins nothing */
 	}
 	return memchr(text, '\0', size) != NULL;
 }

@@ -43,22 +43,32 @@ static void keep(struct kon_capture *capture, const char *bytes, size_t size)
 	kon_buf_add(text, bytes, size < left ? size : left);
 }
 
+/* How much there was; 0 when there is nothing now, or never will be. */
+static size_t read_some(struct kon_capture *capture)
+{
+	char chunk[4096]; /* set to zero at each call: a larger one costs more than the reads that it saves */
+	ssize_t got;
+	do
+		got = read(capture->fd, chunk, sizeof(chunk));
+	while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		keep(capture, chunk, (size_t)got);
+		return (size_t)got;
+	}
+	if (got == 0 || errno != EAGAIN)
+		kon_capture_end(capture);
+	return 0;
+}
+
 /* All is read, whatever is kept: a full pipe would block the command.  A command that writes faster than we read must
  * not hold up the loop: what is left then comes with the next turn. */
 void kon_capture_drain(struct kon_capture *capture)
 {
-	char chunk[16384];
 	size_t done = 0;
-	while (capture->fd >= 0 && done < MAX_PIPE) {
-		ssize_t got = read(capture->fd, chunk, sizeof(chunk));
-		if (got > 0) {
-			keep(capture, chunk, (size_t)got);
-			done += (size_t)got;
-		} else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
-			kon_capture_end(capture);
-		} else if (errno == EAGAIN) {
-			return;
-		}
+	size_t more = 1;
+	while (capture->fd >= 0 && more > 0 && done < MAX_PIPE) {
+		more = read_some(capture);
+		done += more;
 	}
 }
 

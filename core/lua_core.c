@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <luajit.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -185,6 +186,14 @@ static int core_trim(lua_State *L)
 	return 0;
 }
 
+/* core.give_way(): whoever else is ready to run on this processor goes first */
+static int core_give_way(lua_State *L)
+{
+	(void)L;
+	sched_yield();
+	return 0;
+}
+
 int kon_lua_open_core(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -201,6 +210,7 @@ int kon_lua_open_core(lua_State *L)
 		{"exit_code", core_exit_code},
 		{"turns", core_turns},
 		{"trim", core_trim},
+		{"give_way", core_give_way},
 		{"inbox", kon_lua_inbox},
 		{"task", kon_lua_task},
 		{NULL, NULL},

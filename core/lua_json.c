@@ -35,7 +35,7 @@ static int push_list(lua_State *L, const cJSON *list, int depth)
 
 static int push_object(lua_State *L, const cJSON *object, int depth)
 {
-	lua_newtable(L);
+	lua_createtable(L, 0, cJSON_GetArraySize(object)); /* counts what is below, of objects too */
 	for (const cJSON *item = object->child; item != NULL; item = item->next) {
 		lua_pushstring(L, item->string);
 		if (push_item(L, item, depth) != 0)
@@ -129,7 +129,7 @@ static cJSON *build_number(lua_Number value, struct kon_err *err)
 		return refuse(err, NULL, "a number that is not finite");
 	/* Whole numbers without exponent: readers in other languages parse them as integers. */
 	if (value == floor(value) && fabs(value) <= 9007199254740992.0) {
-		snprintf(digits, sizeof(digits), "%.0f", value + 0.0);
+		snprintf(digits, sizeof(digits), "%lld", (long long)value);
 		return cJSON_CreateRaw(digits);
 	}
 	return cJSON_CreateNumber(value);
@@ -212,7 +212,7 @@ static cJSON *build_object(lua_State *L, int idx, int depth, struct kon_err *err
 			object = NULL;
 			break;
 		}
-		cJSON_AddItemToObject(object, keys[i], item);
+		cJSON_AddItemToObjectCS(object, keys[i], item); /* the key lives as long as the table */
 	}
 	free(keys);
 	return object;

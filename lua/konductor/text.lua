@@ -33,6 +33,11 @@ function M.spairs(t)
   end
 end
 
+-- Most texts are: nothing in them has to be looked at byte by byte.
+local function is_printable_ascii(text)
+  return not text:find "[^\32-\126]"
+end
+
 -- Length of the UTF-8 sequence that starts at a place, or nil when there is none.
 local function sequence(text, at)
   local byte = text:byte(at)
@@ -55,6 +60,9 @@ end
 ---@param limit integer
 ---@return string
 function M.clip(text, limit)
+  if is_printable_ascii(text) then
+    return text:sub(1, limit)
+  end
   local out, size, at = {}, 0, 1
   while at <= #text do
     local n = sequence(text, at)
@@ -82,6 +90,9 @@ local LINE_MAX = 16384
 ---@param sentence string
 ---@return string
 function M.line(sentence)
+  if is_printable_ascii(sentence) then
+    return sentence:sub(1, LINE_MAX)
+  end
   local line = sentence:gsub("\n+$", ""):gsub("%c", function(byte) return hex_of(byte, "\\x%02x") end)
   line = line:gsub("\194[\128-\159]", function(bytes) return hex_of(bytes, "\\x%02x") end)
   return M.clip(line, LINE_MAX)
@@ -93,6 +104,9 @@ local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ['"'] = '\\"',
 ---@param text string
 ---@return string
 function M.quote(text)
+  if #text <= 80 and is_printable_ascii(text) and not text:find '["\\]' then
+    return '"' .. text .. '"'
+  end
   local out, size, at = {}, 0, 1
   while at <= #text do
     if size > 80 then

@@ -234,6 +234,7 @@ function M.start(options)
   end
   local store = made.opened_store()
   if store and made.ledger:is_empty() then
+    core.give_way() -- the event that ends this process has woken others too: they go on before it tidies up
     store:close()
   end
   return code or 128 + SIGTERM
