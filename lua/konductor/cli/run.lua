@@ -79,10 +79,16 @@ end
 --- Keeps endpoint and live line up to date from what the policies tell.
 local function connect(made, probe)
   local context, logger = made.context, made.log
-  local totals = metrics.new(core.version().konductor)
+  local totals = metrics.new(core.version().konductor, { now = made.world.now, unix = os.time })
   local function publish()
     if probe then
       probe:metrics(totals:render())
+    end
+  end
+  local function waits(is_waiting)
+    if totals.is_waiting ~= is_waiting then
+      totals.is_waiting = is_waiting
+      publish()
     end
   end
   made.control.listeners[1] = function(name, fields)
@@ -116,6 +122,7 @@ local function connect(made, probe)
     if probe then
       probe:set { leader = state == "holding", standby = state == "waiting" }
     end
+    waits(state == "waiting")
     if state == "waiting" then
       logger:show(detail.why, detail.until_ms)
     else
@@ -123,6 +130,8 @@ local function connect(made, probe)
     end
   end
   function context.on_phase()
+    totals.is_initialized = true
+    publish()
     if probe then
       local lease = context.program.main and context.program.main.lease
       probe:set { standby_ready = not lease or lease.standby_ready, init_done = true }
