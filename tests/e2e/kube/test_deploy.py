@@ -45,7 +45,7 @@ class Deploy(unittest.TestCase):
             with self.subTest(path.name):
                 self.c.kubectl("apply", "--dry-run=server", "--validate=strict", "-n",
                                "default" if "rbac" in path.parts else "shop", "-f", str(path))
-        for directory in (DEPLOY, DEPLOY / "base"):
+        for directory in (DEPLOY, DEPLOY / "base", DEPLOY / "monitoring"):
             with self.subTest(directory.name):
                 said = self.c.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(directory)).stdout
                 self.assertRegex(said, "created|configured|unchanged")
