@@ -63,14 +63,14 @@ end
 -- Joins at different times, and later after each conflict, so that a crowd does not fight
 -- over one record. Outside of a full queue there may be any number of others, and no hurry to
 -- take a place that becomes free; that comes back as the queue gets shorter.
-local function may_join(c, now)
+local function own_time(c, now)
   local waiters = c.view.record.status.waiters
   local count = waiters and #waiters or 0
   if not c.join_at or count < c.join_among / 2 then
     c.join_at = now + c.w.random(JITTER_MS * count * (c.crowd or 1) + 1)
     c.join_among = count
   end
-  return now >= c.join_at
+  return c.join_at
 end
 
 -- There is nothing to do but wait: in the queue, or outside.
@@ -82,27 +82,32 @@ local function settle(c)
   c.join_at = nil
 end
 
--- From when on, and until when, a join would come in between a renewal that is due and the store: where answers take
+-- From when on a join does not come in between a renewal that is due and the store: where answers take
 -- long, a crowd that joins would keep the holder from renewing until its hold lapses. Whoever came later than the last
 -- renewal sees it late by as much as a third, so the holder has the last third for itself.
-local function renewal_due(view)
+local function clear_of_renewal(view, now)
   local ttl_ms = view.record.status.ttlMs
   if type(ttl_ms) ~= "number" or view.record.status.bound == "time" then
-    return math.huge, math.huge
+    return now
   end
-  return ttl.renew_at(view.since, ttl_ms), ttl.renew_at(view.since, 2 * ttl_ms)
+  local due_at, overdue_at = ttl.renew_at(view.since, ttl_ms), ttl.renew_at(view.since, 2 * ttl_ms)
+  return now >= due_at and now < overdue_at and overdue_at or now
+end
+
+-- From when on it may join, as the record is now; never before a change of it: math.huge.
+local function join_time(c, now)
+  if c.view.record.status.accepted == false then
+    return math.huge -- a join would come in between the grant and its acceptance
+  end
+  local at = clear_of_renewal(c.view, now)
+  return at > now and at or own_time(c, now)
 end
 
 local function join(c, action, now)
-  local due_at, overdue_at = renewal_due(c.view)
-  if action.act == "join" and c.view.record.status.accepted == false then
-    c:pause(action.until_ms) -- a join would come in between the grant and its acceptance
-    return
-  elseif action.act == "join" and now >= due_at and now < overdue_at then
-    c:pause(math.min(overdue_at, action.until_ms or overdue_at))
-    return
-  elseif action.act == "join" and not may_join(c, now) then
-    c:pause(math.min(c.join_at, action.until_ms or c.join_at))
+  local at = action.act == "join" and join_time(c, now) or now
+  if now < at then
+    at = math.min(at, action.until_ms or math.huge)
+    c:pause(at < math.huge and at or nil)
     return
   end
   local ok, code, detail = c:write(action, landed_in_queue(c.me))
