@@ -290,6 +290,8 @@ class Chaos:
         if why:
             self.problems.append(f"{replica.name} ({kind}) ended with {code}: {why}\n{replica.describe()}")
 
+    PAUSES = (0, 0.01, 0.05, 0.3)  # between two faults, seconds
+
     def run(self, seconds):
         deadline = time.monotonic() + seconds
         faults, weights = zip(*self.FAULTS)
@@ -297,9 +299,13 @@ class Chaos:
             fault = self.random.choices(faults, weights)[0]
             if fault(self):
                 self.faults[fault.__name__] += 1
-            time.sleep(self.random.choice((0, 0.01, 0.05, 0.3)))
+            time.sleep(self.random.choice(self.PAUSES))
             self.resume()
             self.reap()
+            self.go_on()
+
+    def go_on(self):
+        """What else is due between two faults."""
 
     def settle(self):
         """The faults are over: there must be progress, then an end."""
@@ -314,6 +320,10 @@ class Chaos:
             if kind == "lease" and replica is not leader and replica.running:
                 replica.signal(signal.SIGTERM)
         leader.wait_event("start", timeout=30)
+        self.end_everybody()
+
+    def end_everybody(self):
+        """Whoever is asked to stop does."""
         for replica in self.live:
             if replica.running:
                 replica.signal(signal.SIGTERM)

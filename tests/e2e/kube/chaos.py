@@ -215,17 +215,10 @@ class KubeChaos(Judges, Api, Links, base.Chaos):
         if everybody:
             self.end_api()
 
-    def run(self, seconds):
-        deadline = time.monotonic() + seconds
-        faults, weights = zip(*self.FAULTS)
-        while time.monotonic() < deadline:
-            fault = self.random.choices(faults, weights)[0]
-            if fault(self):
-                self.faults[fault.__name__] += 1
-            time.sleep(self.random.choice((0, 0.02, 0.1, 0.5)))
-            self.resume()
-            self.reap()
-            self.next_wave()
+    PAUSES = (0, 0.02, 0.1, 0.5)
+
+    def go_on(self):
+        self.next_wave()
 
     def done(self):
         """What is recorded as done by now, by name and version."""
@@ -258,11 +251,7 @@ class KubeChaos(Judges, Api, Links, base.Chaos):
                 replica.signal(signal.SIGTERM)
         for replica in leads:
             replica.wait_event("start", timeout=60)
-        for replica in self.live:
-            if replica.running:
-                replica.signal(signal.SIGTERM)
-        wait_for(lambda: not any(r.running for r in self.live), 60, "the end of everybody", self.describe_live)
-        self.reap()
+        self.end_everybody()
 
     def report(self):
         return "\n".join([f"faults: {dict(sorted(self.faults.items()))}", f"ends: {dict(sorted(self.codes.items()))}",
