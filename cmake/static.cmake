@@ -64,7 +64,8 @@ endif()
 # What only the static program has: see the heads of these files. The entry is written for one processor.
 function(kon_static_program target)
 	target_sources(${target} PRIVATE core/static/lua_memory.c)
-	target_link_options(${target} PRIVATE LINKER:--wrap=mmap64)
+	# The map says which archives are in the program: tools/sbom.lua reads it.
+	target_link_options(${target} PRIVATE LINKER:--wrap=mmap64 LINKER:-Map=${CMAKE_BINARY_DIR}/${target}.map)
 	if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
 		target_sources(${target} PRIVATE core/static/prefault.c)
 		target_link_options(${target} PRIVATE LINKER:--entry=kon_entry)
