@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-bool kon_json_has_nul(const char *text, size_t size)
+const char *kon_json_find_nul(const char *text, size_t size)
 {
 	const char *end = text + size;
 	const char *at = text;
 	while (end - at >= 6 && (at = memchr(at, '\\', (size_t)(end - at) - 5)) != NULL) {
 		if (memcmp(at, "\\u0000", 6) == 0)
-			return true;
+			return at;
 		at += 2; /* a backslash that is escaped begins nothing */
 	}
-	return memchr(text, '\0', size) != NULL;
+	return memchr(text, '\0', size);
 }

@@ -2,10 +2,10 @@
 #ifndef KON_JSON_TEXT_H
 #define KON_JSON_TEXT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* Whether a NUL is in the text, as it is or escaped: cJSON ends a string there instead of refusing it. */
-bool kon_json_has_nul(const char *text, size_t size);
+/* The first NUL of the text that is escaped, else the first one as it is, or NULL: cJSON ends a string there instead of
+ * refusing it. */
+const char *kon_json_find_nul(const char *text, size_t size);
 
 #endif

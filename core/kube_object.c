@@ -89,24 +89,6 @@ void kon_kube_add_raw(cJSON *object, const char *key, const char *text, size_t s
 	free(copy);
 }
 
-cJSON *kon_kube_parse(const char *text, size_t size, struct kon_err *err)
-{
-	const char *end = text;
-	cJSON *root = NULL;
-	if (kon_json_has_nul(text, size)) {
-		kon_err_set(err, KON_CORRUPT, "the API server's answer has a NUL character in it");
-		return NULL;
-	}
-	root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
-	if (cJSON_IsObject(root))
-		return root;
-	cJSON_Delete(root);
-	kon_err_set(err, KON_CORRUPT,
-	            "the API server's answer is no JSON object: wrong or incomplete at byte %td of %zu", end - text,
-	            size);
-	return NULL;
-}
-
 /* cJSON prints 15 digits where they are nearly equal to 16. */
 static void keep_digits(cJSON *item)
 {
@@ -285,6 +267,9 @@ int kon_kube_read(const struct kon_kube_dialect *dialect, const cJSON *object, c
 	const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(object, "metadata");
 	const char *object_name;
 	int code = kon_kube_identify(object, &object_name, &record->uid, &record->rev, err);
+	if (code == 0 && kon_kube_has_nul(object))
+		code = kon_err_set(err, KON_CORRUPT, "a text of the %s %s has a NUL character in it", dialect->word,
+		                   object_name);
 	if (code == 0)
 		code = check_label(metadata, kind, object_name, err);
 	if (code == 0)

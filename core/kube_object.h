@@ -72,8 +72,11 @@ char *kon_kube_delete(const struct kon_record *record, struct kon_err *err);
 /* The name of the manager that writes on whose behalf. */
 const char *kon_kube_manager(enum kon_store_by by);
 
-/* Parses the text of an object or list; cJSON_Delete() frees it.  NULL with err: KON_CORRUPT. */
+/* Parses the text of an object, list or event; cJSON_Delete() frees it.  NULL with err: KON_CORRUPT. */
 cJSON *kon_kube_parse(const char *text, size_t size, struct kon_err *err);
+
+/* Whether a text of this object had a NUL in it, where cJSON would have cut it off. */
+bool kon_kube_has_nul(const cJSON *object);
 
 /* The record of that kind in an object; date_s is the server's clock, 0: unknown.  On success, done frees. */
 int kon_kube_read(const struct kon_kube_dialect *dialect, const cJSON *object, const char *kind, int64_t date_s,

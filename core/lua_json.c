@@ -67,7 +67,7 @@ static int push_item(lua_State *L, const cJSON *item, int depth)
 int kon_json_push(lua_State *L, const char *text, size_t len, struct kon_err *err)
 {
 	const char *end = text;
-	if (kon_json_has_nul(text, len))
+	if (kon_json_find_nul(text, len) != NULL)
 		return kon_err_set(err, KON_USAGE, "JSON with a NUL character is not supported");
 	cJSON *root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
 	if (root == NULL)

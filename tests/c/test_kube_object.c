@@ -500,13 +500,40 @@ static void fields_that_an_old_definition_dropped_are_named(void **state)
 
 static void answers_that_are_no_objects_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "[]", "{", "{\"a\":\"\\u0000\"}", "null", "<html>"};
+	static const char *const bad[] = {"", "[]", "{", "{\"a\":\"\\u0000}", "null", "<html>"};
+	static const char with_byte[] = "{\"a\":\"\\u0000\0\"}";
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_null(kon_kube_parse(bad[i], strlen(bad[i]), &err));
+	assert_null(kon_kube_parse(with_byte, sizeof(with_byte) - 1, &err));
 	cJSON *root = parse("{\"a\":\"\\\\u0000\"}");
+	assert_false(kon_kube_has_nul(root));
 	assert_string_equal(kon_kube_text(root, "a"), "\\u0000");
 	cJSON_Delete(root);
+}
+
+static void a_nul_in_a_text_damages_its_object_and_no_other_of_a_list(void **state)
+{
+	struct kon_kube_record out;
+	(void)state;
+	cJSON *list = parse("{\"items\":[{\"metadata\":{\"name\":\"a\",\"uid\":\"u\",\"resourceVersion\":\"1\"}},"
+	                    "{\"metadata\":{\"name\":\"b\",\"uid\":\"u\",\"resourceVersion\":\"2\"},"
+	                    "\"status\":{\"waiters\":[{\"id\":\"x\\u0000y\"}]}},"
+	                    "{\"metadata\":{\"name\":\"c\",\"uid\":\"u\",\"resourceVersion\":\"3\"},"
+	                    "\"spec\":{\"\\u0000\":1}}]}");
+	static const int codes[] = {0, KON_CORRUPT, KON_CORRUPT};
+	for (int i = 0; i < 3; i++) {
+		const cJSON *item = cJSON_GetArrayItem(cJSON_GetObjectItem(list, "items"), i);
+		assert_int_equal(kon_kube_read(&kon_kube_crd, item, "Once", 0, &out, &err), codes[i]);
+		if (codes[i] == 0)
+			kon_kube_record_done(&out);
+		else
+			assert_non_null(strstr(err.detail, "has a NUL character"));
+	}
+	cJSON_Delete(list);
+	cJSON *event = parse("{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"\\u0000\"}}}");
+	assert_true(kon_kube_has_nul(cJSON_GetObjectItem(event, "object")));
+	cJSON_Delete(event);
 }
 
 static void the_last_objects_seen_are_found_by_name_uid_and_version(void **state)
@@ -612,6 +639,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_read_is_listed_by_its_name_and_the_reason),
 		cmocka_unit_test(what_has_no_version_cannot_even_be_listed),
 		cmocka_unit_test(answers_that_are_no_objects_are_refused),
+		cmocka_unit_test(a_nul_in_a_text_damages_its_object_and_no_other_of_a_list),
 		cmocka_unit_test(the_last_objects_seen_are_found_by_name_uid_and_version),
 		cmocka_unit_test(times_are_read_and_printed),
 		cmocka_unit_test(digests_are_those_of_the_standard),

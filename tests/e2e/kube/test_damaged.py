@@ -48,6 +48,12 @@ class Damaged(FaultTest):
                 self.assertIn(word, done.stderr)
 
 
+    def assert_at_a_glance(self, *rows):
+        said = self.koncli("status")
+        self.assertEqual([line.split()[:2] for line in said.stdout.splitlines()[1:len(rows) + 1]], list(rows), said)
+        self.assertEqual(said.returncode, 0, said)
+
+
 class CustomResources(Damaged):
     def test_a_once_whose_status_says_what_cannot_be_hides_no_other(self):
         self.done_onces("a", "c")
@@ -63,8 +69,20 @@ class CustomResources(Damaged):
         self.assert_listed("Lease", [["a", "Available"], ["b", "Damaged"], ["c", "Available"]], "b", "status.waiters[1]")
 
 
+    def test_a_nul_in_a_text_of_one_hides_no_other(self):
+        self.done_onces("a", "b", "c")
+        self.damage(self.path("Once", "b") + "/status", {"status": {"lastError": "x\0y"}})
+        self.assert_listed("Once", [["a", "Executed"], ["b", "Damaged"], ["c", "Executed"]], "b", "a NUL character")
+        self.assert_at_a_glance(["a", "Executed"], ["b", "Damaged"], ["c", "Executed"])
+
+
 class LeasesAlone(Damaged):
     store = "kube-lease"
+
+    def test_a_nul_in_an_annotation_of_one_hides_no_other(self):
+        self.leases("a", "b", "c")
+        self.damage(self.path(name="b"), {"metadata": {"annotations": {"example.org/note": "x\0y"}}})
+        self.assert_at_a_glance(["a", "Available"], ["b", "Damaged"], ["c", "Available"])
 
     def test_a_once_whose_annotation_is_broken_hides_no_other(self):
         self.done_onces("a", "b", "c")
