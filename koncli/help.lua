@@ -30,7 +30,7 @@ koncli: checks and simple operations from a shell, on what konductor coordinates
   koncli lease delete NAME                     removes the record
 
   koncli status [--watch]                      all of the namespace at a glance, and what to do
-  koncli version                               this program
+  koncli version [-o json]                     this program
   koncli completion bash|zsh|fish              completions for a shell
   koncli help NOUN VERB                        options and examples of one command
 

@@ -45,10 +45,10 @@ Working.log = nil
 ---@field backoff? konductor.Duration     before the first retry, doubled for each further one; default "1s"
 ---@field ttl? konductor.Duration         how long the record of it is kept; default: for ever
 ---@field hold? konductor.Duration        time to live of the claim while it runs; default "15s"
----@field mode? "AtLeastOnce"|"AtMostOnce"
+---@field mode? "AtLeastOnce"|"AtMostOnce"  "AtMostOnce": never tried again, also not when nobody knows whether it ran
 ---@field object? string                  name of its record; default "FLOW.STAGE"
----@field env? table<string, string|integer|boolean>
----@field cwd? string
+---@field env? table<string, string|integer|boolean>  more variables of its commands; a boolean is 1 or 0
+---@field cwd? string                     their working directory
 ---@field grace? konductor.Duration       between TERM and KILL; default --grace
 
 ---@class konductor.Stage
@@ -65,7 +65,7 @@ Working.log = nil
 ---@field env? table<string, string|integer|boolean>
 ---@field cwd? string
 ---@field grace? konductor.Duration
----@field [integer] konductor.Stage|konductor.Main
+---@field [integer] konductor.Stage|konductor.Main  in any order
 
 ---Stages that are each done once, in their order, and then a main.
 ---@param name string
@@ -82,7 +82,7 @@ function k.stage(name) end
 ---@class konductor.MainOptions
 ---@field env? table<string, string|integer|boolean>
 ---@field cwd? string
----@field [integer] string|integer
+---@field [integer] string|integer  the command
 
 ---The program that runs when the stages are done, in every replica. Without words: the command
 ---behind "--".
@@ -116,8 +116,8 @@ function k.main(command) end
 ---@field env? table<string, string|integer|boolean>
 ---@field cwd? string
 ---@field grace? konductor.Duration
----@field wait? boolean                       default true
----@field wait_timeout? konductor.Duration
+---@field wait? boolean                       default true: waits while another works on it
+---@field wait_timeout? konductor.Duration    of the wait
 
 ---@class konductor.Once
 ---@overload fun(options: konductor.OnceOptions)
@@ -158,7 +158,7 @@ function k.once(name) end
 ---@field preempt? boolean
 ---@field queue_max? integer
 ---@field grace? konductor.Duration
----@field wait? boolean                     default true
+---@field wait? boolean                     default true; false: raises at once when another holds it
 ---@field timeout? konductor.Duration       of the wait
 ---@field run_timeout? konductor.Duration   of the function
 
@@ -193,11 +193,11 @@ function k.lease(name) end
 function k.policy(policy) end
 
 ---@class konductor.PolicyOptions
----@field kind string
----@field decide function
----@field held function
----@field renew function
----@field release function
+---@field kind string        of its records
+---@field decide function    what to do about a record
+---@field held function      whether we hold
+---@field renew function     the status that prolongs our hold
+---@field release function   the status without us
 
 ---@class konductor.PolicyWithOptions
 ---@field ttl? konductor.Duration
@@ -210,11 +210,13 @@ function k.policy(policy) end
 ---@class konductor.PolicyHandle
 local PolicyHandle = {}
 
+---As that of a lease.
 ---@param options konductor.PolicyWithOptions
 ---@param fn fun(hold: konductor.Working): ...
 ---@return ...
 function PolicyHandle:with(options, fn) end
 
+---As that of a lease.
 ---@param options konductor.PolicyWithOptions
 ---@param fn fun(hold: konductor.Working): ...
 ---@return boolean had
@@ -225,19 +227,19 @@ function PolicyHandle:try(options, fn) end
 
 ---@class konductor.Exec
 ---@field capture? boolean               collects standard output, at most 1 MiB; default: it is passed through
----@field timeout? konductor.Duration
+---@field timeout? konductor.Duration    then its whole tree is ended, with 124
 ---@field grace? konductor.Duration      between TERM and KILL after the timeout; default "5s"
----@field env? table<string, string|integer|boolean>
----@field cwd? string
+---@field env? table<string, string|integer|boolean>  more variables; a boolean is 1 or 0
+---@field cwd? string                    its working directory
 ---@field input? string                  its standard input; default: ours
 ---@field check? boolean                 default true: raises unless it exits with 0
 ---@field [integer] string|integer       the command
 
 ---@class konductor.Result
 ---@field code integer        exit code; 128+n after signal n; 124 timed out; 126 and 127 as shells
----@field signal? integer
+---@field signal? integer     that ended it
 ---@field output? string      with capture
----@field timed_out boolean
+---@field timed_out boolean  its timeout was over
 ---@field error? string       why it could not be started
 
 ---Runs a command and waits for it. Inside a hold it dies with the hold.
@@ -253,6 +255,7 @@ function k.exec(command) end
 ---@return string
 function k.env(name, default) end
 
+---Waits; everything else goes on.
 ---@param duration konductor.Duration
 function k.sleep(duration) end
 
@@ -265,10 +268,12 @@ function k.now() end
 ---@return integer ms
 function k.duration(text) end
 
+---Milliseconds as a duration: "1m30s".
 ---@param ms number
 ---@return string
 function k.format_duration(ms) end
 
+---A line of the log: `k.log "text"` at level info, the others at theirs. Fields appear in JSON logs.
 ---@class konductor.LogFunctions
 ---@overload fun(text: any, fields?: table)
 ---@field error fun(text: any, fields?: table)
@@ -277,29 +282,31 @@ function k.format_duration(ms) end
 ---@field debug fun(text: any, fields?: table)
 k.log = {}
 
+---JSON. What cannot be encoded or decoded gives nil, a word, a sentence.
 ---@class konductor.Json
----@field encode fun(value: any): string
----@field decode fun(text: string): any
+---@field encode fun(value: any): string?, string?, string?  on one line
+---@field decode fun(text: string): any, string?, string?
 ---@field array fun(list: table): table   marks a list, so that an empty one is encoded as []
 k.json = {}
 
 ---The store, for policies without a hold. Each gives its value; or nil, a word, a sentence.
 ---@class konductor.StoreVerbs
----@field get fun(kind: string, name: string): konductor.Record?, string?, string?
----@field list fun(kind: string): konductor.Record[]?, string?, string?
----@field create fun(kind: string, name: string, spec: table): konductor.Record?, string?, string?
----@field replace fun(record: konductor.Record, status: table): konductor.Record?, string?, string?
----@field delete fun(record: konductor.Record): boolean?, string?, string?
----@field watch fun(box: konductor.Box, kind: string, name?: string): konductor.Subscription?, string?, string?
----@field peer fun(box: konductor.Box, session: string): konductor.Subscription?, string?, string?
+---@field get fun(kind: string, name: string): konductor.Record?, string?, string?  "absent" when there is none
+---@field list fun(kind: string): konductor.Record[]?, string?, string?  in one that is damaged `damage` says why
+---@field create fun(kind: string, name: string, spec: table): konductor.Record?, string?, string?  "exists" when there is one
+---@field replace fun(record: konductor.Record, status: table): konductor.Record?, string?, string?  "conflict" unless it is as it was read
+---@field delete fun(record: konductor.Record): boolean?, string?, string?  "conflict" unless it is as it was read
+---@field watch fun(box: konductor.Box, kind: string, name?: string): konductor.Subscription?, string?, string?  changes come into the box
+---@field peer fun(box: konductor.Box, session: string): konductor.Subscription?, string?, string?  the end of that process comes into the box
 k.store = {}
 
 ---A queue of events for k.store.watch.
 ---@class konductor.Box
 ---@field wait fun(self, until_ms?: number): konductor.Event?, string?   event; or nil, "timeout"
----@field post fun(self, event: table)
----@field close fun(self)
+---@field post fun(self, event: table)   puts one in
+---@field close fun(self)                 and with it what was subscribed
 
+---An empty queue of events.
 ---@return konductor.Box
 function k.inbox() end
 

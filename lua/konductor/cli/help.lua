@@ -15,7 +15,7 @@ them, in order; later one must lead and the rest stand by.
   konductor probe [URL]                      exit code 0 or 1 for exec probes
   konductor install DIR                      copies itself, for an initContainer
   konductor completion bash|zsh|fish         completions for a shell
-  konductor version                          this program and the libraries in it
+  konductor version [-o json]                this program and the libraries in it
   konductor help COMMAND                     options and examples of one command
   konductor help scripts                     the built-in scripts, run as @NAME
 
