@@ -1,5 +1,4 @@
---- just-one-init
--- One replica runs the command, the others stand by: what the program just-one-init does, on its Lease.
+-- One replica runs the command, the others stand by: as just-one-init does, on the same Lease of Kubernetes.
 --
 --   LEASE_NAME=my-lease konductor run @just-one-init --store kube-lease -- worker
 --

@@ -69,6 +69,12 @@ class Commands(ClusterTest):
         self.assertIn("PRIORITY", self.ok("help", "@leader"))
         self.assertIn("did you mean @leader?", self.refused("help", "@leadr"))
 
+    def test_the_list_of_built_in_scripts_tells_of_each_in_a_sentence(self):
+        for name, said in re.findall(r"^  (@\S+) +(.*)$", self.ok("help", "scripts"), re.M):
+            with self.subTest(script=name):
+                self.assertRegex(said, r"^[A-Z].*\.$")
+                self.assertGreater(len(said.split()), 6)
+
     def test_misuse_of_a_command_is_64_with_its_usage(self):
         for args, words in ((["run"], "missing argument 'script'"), (["run", "a", "b", "c"], 'too many arguments: "b"; a command stands behind "--": konductor run a -- b c'),
                             (["run", "a", "--grase", "1s"], "unknown option '--grase'"), (["run", "a", "--grace", "5"], '"5s"'),
