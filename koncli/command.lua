@@ -16,6 +16,8 @@ local M = {}
 
 --- How long a store that fails in passing is asked again.
 local PATIENCE_MS = 10000
+--- What the end of a command waits for a Kubernetes Event.
+local TELL_MS = 3000
 
 ---@class koncli.Command
 ---@field title string           "once status"
@@ -226,6 +228,29 @@ function Command:delete(may)
     if not cas.backoff(self.world, try, self.deadline_ms) then
       return nil, word, UNKNOWN:format(self.kind:lower(), self.options.name)
     end
+  end
+end
+
+--- Whether an object that was deleted is still there, because others asked to be waited for.
+---@param record konductor.Record  as it was
+---@return boolean
+function Command:is_staying(record)
+  local left = cas.get(self.world, self.kind, record.name, self.deadline_ms)
+  return left ~= nil and left.uid == record.uid
+end
+
+--- Tells others of what was done by force: a Kubernetes Event, where one may be written. *waits*
+---@param name string  of konductor.kube.events
+---@param record konductor.Record
+---@param fields table
+function Command:tell(name, record, fields)
+  if self.choice.connection then
+    fields.kind, fields.name, fields.uid = record.kind, record.name, record.uid
+    local reporter = require("konductor.kube.events").new(self.world, self.made.control.request, {
+      store = self.choice.kind, namespace = self.namespace, holder = self.world.holder,
+    })
+    reporter:take(name, fields)
+    reporter:flush(TELL_MS)
   end
 end
 

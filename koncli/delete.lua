@@ -36,7 +36,8 @@ function M.run(command, view, holder, had)
   if not rec then
     return command:fail(word --[[@as string]], sentence)
   end
-  return command:answer_change(rec, ("%s %s deleted%s"):format(command.kind, text.quote(command.options.name),
+  local done = command:is_staying(rec) and "is to be deleted: it stays until its finalizers are removed" or "deleted"
+  return command:answer_change(rec, ("%s %s %s%s"):format(command.kind, text.quote(command.options.name), done,
     loser and "; taken from " .. text.quote(loser) or ""))
 end
 

@@ -41,22 +41,26 @@ local function release(command, view, rec)
 end
 
 function M.run(command, options)
-  local loser
+  local loser, had
   local rec, word, sentence = command:change(function(rec)
     local view, code, why = record.lease(rec)
     if not view then
       return nil, code, why
     end
-    loser = ("%s, fence %.0f"):format(text.quote(view.holder), view.fence)
+    loser, had = ("%s, fence %.0f"):format(text.quote(view.holder), view.fence), view
     return (options.force and revoke or release)(command, view, rec)
   end)
   if not rec then
     return command:fail(word --[[@as string]], sentence)
   end
   local to = rec.status.holder
-  return command:answer_change(rec, ("Lease %s %s%s"):format(text.quote(options.name),
+  local code = command:answer_change(rec, ("Lease %s %s%s"):format(text.quote(options.name),
     options.force and "taken from " .. loser or "released by " .. command.world.holder,
     type(to) == "string" and to ~= "" and ", handed over to " .. text.quote(to) or ""))
+  if options.force then
+    command:tell("revoke", rec, { from = had.holder, fence = had.fence })
+  end
+  return code
 end
 
 return M

@@ -46,6 +46,10 @@ local TELL = {
     local note = "lost its hold, fence %s, before the work had ended (%s); the work was stopped"
     return "HoldLost", "Stop", true, note:format(tostring(fields.fence), tostring(fields.why))
   end,
+  revoke = function(fields)
+    return "Revoked", "Revoke", true, ("took it by force from %s, who had it under fence %.0f"):format(fields.from,
+      fields.fence)
+  end,
   superseded = function(fields)
     return "Superseded", "Stop", true, ("worked%s under fence %d, but the record is at fence %s: it may be done twice")
       :format(of_version(fields), fields.fence, tostring(fields.theirs))
