@@ -297,10 +297,11 @@ def stage_lua_core_sanitizers(run):
 
 
 def e2e_files(static=False):
-    """Process tests that need no API server; those in tests/e2e/static are about the static binary alone."""
+    """Process tests that need no API server; those in tests/e2e/static are about the static binary alone, those in
+    tests/e2e/image about the image."""
     found = process_tests("tests/e2e")
-    return [path for path in found
-            if not path.startswith("tests/e2e/kube/") and (static or not path.startswith("tests/e2e/static/"))]
+    left_out = ("tests/e2e/kube/", "tests/e2e/image/", *(() if static else ("tests/e2e/static/",)))
+    return [path for path in found if not path.startswith(left_out)]
 
 
 def kube_files(again=False):
@@ -356,18 +357,32 @@ def stage_kube_sanitizers(run):
         e2e_sanitizers(run, kube_files(again=True))
 
 
+def built_by(run, tool):
+    """Runs a tool that builds one thing; the path of that, its last line, or None."""
+    started = time.monotonic()
+    code, text = run.command(f"{run.stage}.build", [tool], 1800)
+    lines = text.strip().splitlines() or [""]
+    run.add(1 if code == 0 else 0, 0 if code == 0 else 1)
+    run.say(f"  {'ok  ' if code == 0 else 'FAIL'} {tool}: {lines[-1]} ({time.monotonic() - started:.1f} s)")
+    run.say(indent(text, 60) if code != 0 else indent("\n".join(lines[:-1]), 3))
+    return lines[-1] if code == 0 else None
+
+
 def stage_static(run):
     """The static binary, and every process test on it."""
-    code, text = run.command("static.build", ["tools/build-static"], 1800)
-    last = text.strip().splitlines()[-1:] or [""]
-    run.add(1 if code == 0 else 0, 0 if code == 0 else 1)
-    run.say(f"  {'ok  ' if code == 0 else 'FAIL'} tools/build-static: {last[0]}")
-    if code != 0:
-        run.say(indent(text, 60))
+    binary = built_by(run, "tools/build-static")
+    if binary is None:
         return
-    e2e(run, last[0], e2e_files(static=True))
+    e2e(run, binary, e2e_files(static=True))
     if run.api_server():
-        kube(run, last[0], again=True)
+        kube(run, binary, again=True)
+
+
+def stage_image(run):
+    """The image of the Dockerfile, and containers of it as a restricted pod has them."""
+    image = built_by(run, "tools/image")
+    if image is not None:
+        e2e(run, ROOT / "build" / "dev" / "konductor", process_tests("tests/e2e/image"), {"KONDUCTOR_IMAGE": image})
 
 
 def stage_fuzz(run):
@@ -431,6 +446,7 @@ STAGES = {
     "valgrind": stage_valgrind,
     "bench": stage_bench,
     "static": stage_static,
+    "image": stage_image,
     "fuzz": stage_fuzz,
 }
 QUICK = ["build", "lint", "c", "lua", "lua-core", "e2e", "kube"]
@@ -451,7 +467,7 @@ def timed(run, name):
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/check", description="Builds konductor and runs every test.")
-    parser.add_argument("--quick", action="store_true", help="no sanitizers, valgrind, fuzzing, static binary")
+    parser.add_argument("--quick", action="store_true", help="no sanitizers, valgrind, fuzzing, static binary, image")
     parser.add_argument("--only", action="append", choices=STAGES, metavar="STAGE", help="only that stage; repeatable")
     parser.add_argument("--fuzz", type=int, default=10, metavar="SECONDS", help="time for each fuzz target")
     parser.add_argument("--list", action="store_true", help="print the stages and stop")
