@@ -100,8 +100,10 @@ function M.once_state(rec, view)
     return doubt and "InDoubt" or (view.gone or lapsed(view)) and "Lapsed" or "Running"
   end
   local conditions = rec.status.conditions
-  if record.condition(conditions, "Failed") == "True" then
-    return record.condition(conditions, "Ready") == "False" and "Failed" or "Retrying"
+  if once_change.gave_up(rec) then
+    return "Failed"
+  elseif record.condition(conditions, "Failed") == "True" then
+    return "Retrying"
   end
   return "Pending"
 end

@@ -119,6 +119,10 @@ function k.main(command) end
 ---@field wait? boolean                       default true: waits while another works on it
 ---@field wait_timeout? konductor.Duration    of the wait
 
+---@class konductor.OnceWaitOptions
+---@field version? string                default: the declared one, else the one claimed last
+---@field timeout? konductor.Duration    of the wait; default: none
+
 ---@class konductor.Once
 ---@overload fun(options: konductor.OnceOptions)
 local Once = {}
@@ -129,6 +133,11 @@ local Once = {}
 ---@param fn fun(ctx: konductor.Working)
 ---@return boolean ran
 function Once:run(options, fn) end
+
+---Waits until somebody else has executed it; runs nothing, and needs no right but to read. Raises when it
+---failed for good, or is not done in time.
+---@param options? konductor.OnceWaitOptions
+function Once:wait(options) end
 
 ---Work that is done once: `k.once "x" { run = ... }` declares it, `k.once("x"):run(...)` does it now.
 ---@param name string
@@ -147,6 +156,7 @@ function k.once(name) end
 ---@field timeout? konductor.Duration   of the main
 ---@field standby_ready? boolean        default true: who waits for the lease is ready
 ---@field reelect_after? konductor.Duration   makes way for whoever waits when it has led that long
+---@field pod_label? string             "key=value": on the leader's Pod and on no other, for a Service to select
 ---@field env? table<string, string|integer|boolean>
 ---@field cwd? string
 ---@field grace? konductor.Duration     before the deadman kills, when the lease is being lost

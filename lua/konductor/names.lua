@@ -83,4 +83,28 @@ function M.version(version)
   return version
 end
 
+-- A key of a label without its prefix, or a value.
+local function is_label(part)
+  return #part <= 63 and part:find "^%w[%w._-]*$" ~= nil and part:find "%w$" ~= nil
+end
+
+--- Checks a label of Kubernetes, written as "key=value"; the key may have a prefix, as in "example.org/role=leader".
+---@param label string
+---@return { key: string, value: string }?
+---@return string? code
+---@return string? sentence
+function M.label(label)
+  local key, value = label:match "^([^=]*)=(.*)$"
+  if not key then
+    return nil, "usage", ('bad label %s: "key=value" is expected'):format(quote(label))
+  end
+  local prefix, word = key:match "^([^/]*)/(.*)$"
+  if prefix and not M.check(prefix) or not is_label(word or key) or not is_label(value) then
+    local rule = "key and value have at most 63 letters, digits, \"-\", \"_\" and \".\", the first and last of them "
+      .. "a letter or a digit; before the key a domain and \"/\" may stand"
+    return nil, "usage", ("bad label %s: %s"):format(quote(label), rule)
+  end
+  return { key = key, value = value }
+end
+
 return M

@@ -187,4 +187,37 @@ function M.decide(view, me, now)
   return decide_free(view, v, me, now)
 end
 
+-- What an onlooker waits for, of a version that is neither done nor given up.
+local function pending(v, version)
+  if v.claimed then
+    return ("%s is being run by %s, fence %d"):format(name_of(v.version), v.executor, v.fence)
+  elseif v.version == version and v.attempts > 0 then
+    return ("%s failed, attempt %d"):format(name_of(version), v.attempts)
+  end
+  return ("%s has not been executed"):format(name_of(version))
+end
+
+--- What an onlooker sees, who wants it done and does nothing for it: done, failed for good, or something to wait for.
+---@param view konductor.Seen
+---@param given? string  the version that it wants; default: the declared one, else the one claimed last
+---@return konductor.OnceAction  done, failed, wait or fail
+function M.look(view, given)
+  local rec = view.record
+  if not rec then
+    return { act = "wait", why = "there is no record yet" }
+  end
+  local v, code, sentence = record.once(rec)
+  if not v then
+    return { act = "fail", code = code, why = sentence or "the record is damaged" }
+  end
+  local version = given or v.spec.version or v.version
+  local done = not expired(v, {}) and change.done(v, version)
+  if done then
+    return decide_done(done)
+  elseif v.version == version and change.gave_up(rec) then
+    return decide_failed(version, v.attempts, v.exit_code, v.last_error)
+  end
+  return { act = "wait", why = pending(v, version) }
+end
+
 return M

@@ -100,6 +100,14 @@ function M.tried(v, version)
   return entry_of(v.tried, version)
 end
 
+--- Whether the version claimed last has failed for good.
+---@param rec konductor.Record
+---@return boolean
+function M.gave_up(rec)
+  local conditions = rec.status.conditions
+  return record.condition(conditions, "Failed") == "True" and record.condition(conditions, "Ready") == "False"
+end
+
 --- Whether a claim names this replica, whether it knows of it or not.
 ---@param v konductor.OnceView
 ---@param me konductor.OnceMe

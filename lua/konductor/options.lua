@@ -122,6 +122,11 @@ function M.version(settings)
   return plain(settings, "a version (a string)", names.version)
 end
 
+--- A label, as names.label() takes it apart.
+function M.label(settings)
+  return plain(settings, 'a label "key=value"', names.label)
+end
+
 --- true or false.
 function M.boolean(settings)
   return rule(settings, "true or false", function(value)

@@ -8,12 +8,19 @@ local flow = require "konductor.flow"
 
 local M = {}
 
+---@class konductor.Use
+---@field kind string
+---@field name string
+---@field ttl? integer
+---@field runs? boolean     the script runs it
+---@field watches? boolean  the script waits for it; unless it runs it, too, it only reads
+
 ---@class konductor.Program
 ---@field items table[]      flows and onces, in the order of declaration
 ---@field leases table[]
 ---@field mistakes string[]
 ---@field steps { what: string, place: string }[]   waiting calls at the script's own level
----@field uses table<string, { kind: string, name: string, ttl?: integer }>  named so far, declared or not
+---@field uses table<string, konductor.Use>  named so far, declared or not
 ---@field main? table        what runs last: a flow's main, a lease's, or the command behind "--"
 ---@field usage? string      a sentence when the command line does not fit the script
 local Program = {}
@@ -43,13 +50,24 @@ function Program:step(what, place)
   self.steps[#self.steps + 1] = { what = what, place = place }
 end
 
---- Remembers an object that the script has named, with the ttl of its record. What runs for real may go on
---- for ever, and is not written down.
-function Program:use(kind, name, ttl)
+--- Remembers an object that the script has named. What runs for real may go on for ever, and is not written down.
+function Program:use(kind, name)
+  local key = kind .. "/" .. name
   if self.context.phase ~= "real" then
-    local key = kind .. "/" .. name
-    self.uses[key] = { kind = kind, name = name, ttl = ttl or self.uses[key] and self.uses[key].ttl }
+    self.uses[key] = self.uses[key] or { kind = kind, name = name }
   end
+  return self.uses[key] or {}
+end
+
+--- The same of one that it runs, with the ttl of its record.
+function Program:runs(kind, name, ttl)
+  local use = self:use(kind, name)
+  use.runs, use.ttl = true, ttl or use.ttl
+end
+
+--- The same of one that it waits for.
+function Program:watches(kind, name)
+  self:use(kind, name).watches = true
 end
 
 --- Remembers a name that still waits for its table: `k.flow "shop"` and nothing more.

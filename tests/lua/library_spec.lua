@@ -38,6 +38,7 @@ end
 describe("the definitions for editors", function()
   local classes = {
     flow = "FlowOptions", stage = "StageOptions", once = "OnceOptions", once_run = "OnceRunOptions",
+    once_wait = "OnceWaitOptions",
     lease = "LeaseOptions", with = "WithOptions", main = "MainOptions", exec = "Exec", policy = "PolicyOptions",
     policy_with = "PolicyWithOptions",
   }

@@ -60,3 +60,23 @@ describe("a version", function()
     refused(names.version, 1.5, "must be a string, not a number")
   end)
 end)
+
+describe("a label", function()
+  it("is a key and a value, the key perhaps with a domain before it", function()
+    assert.same({ key = "role", value = "leader" }, names.label "role=leader")
+    assert.same({ key = "example.org/a_b.C", value = "1" }, names.label "example.org/a_b.C=1")
+    assert.same({ key = ("k"):rep(63), value = ("v"):rep(63) }, names.label(("k"):rep(63) .. "=" .. ("v"):rep(63)))
+  end)
+
+  it("is refused when Kubernetes would refuse it", function()
+    for _, label in ipairs {
+      "", "role", "=leader", "role=", "role=a b", "-role=a", "role=a-", "a/b/c=d", "Example.org/a=b", "/a=b", "a/=b",
+      "a=b=c",
+      ("k"):rep(64) .. "=v", "k=" .. ("v"):rep(64),
+    } do
+      local value, word, sentence = names.label(label)
+      assert.same({ nil, "usage" }, { value, word }, label)
+      assert.truthy(sentence:find("bad label", 1, true))
+    end
+  end)
+end)

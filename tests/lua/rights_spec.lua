@@ -69,6 +69,42 @@ describe("the rights of a script", function()
     assert.equal("events.k8s.io events create any", summary(rules)[#rules])
   end)
 
+  it("are to read alone where the script only waits", function()
+    local waits = { kind = "Once", name = "other.migrate", watches = true }
+    local over = { items = SHOP.items, uses = { ["Once/other.migrate"] = waits } }
+    assert.same({
+      "konductor.io onces get,list,watch shop.migrate,shop.warm,other.migrate",
+      "konductor.io onces/status update shop.migrate,shop.warm",
+      "konductor.io onces delete shop.warm",
+      "konductor.io onces create any",
+    }, summary((rights.rules(rights.objects(program(over)), { store = "kube" }))))
+    assert.same({
+      "coordination.k8s.io leases get,list,watch,update once.shop.migrate,once.shop.warm",
+      "coordination.k8s.io leases get,list,watch once.other.migrate",
+      "coordination.k8s.io leases delete once.shop.warm",
+      "coordination.k8s.io leases create any",
+    }, summary((rights.rules(rights.objects(program(over)), { store = "kube-lease" }))))
+    local alone = rights.objects(program { uses = over.uses })
+    assert.same({ "konductor.io onces get,list,watch other.migrate" },
+      summary((rights.rules(alone, { store = "kube" }))))
+    waits.runs = true
+    assert.equal(3, #rights.rules(rights.objects(program { uses = over.uses }), { store = "kube" }))
+  end)
+
+  it("are on pods, all of the namespace, only where a lease labels them, and then they count", function()
+    local labelled = { name = "x", main = {}, pod_label = { key = "a", value = "b" } }
+    local objects = rights.objects(program { leases = { labelled } })
+    local rules = rights.rules(objects, { store = "kube" })
+    assert.equal(" pods list,patch any", summary(rules)[4])
+    local all_but = { resourceRules = {
+      { verbs = { "*" }, apiGroups = { "konductor.io" }, resources = { "*" } },
+      { verbs = { "list" }, apiGroups = { "" }, resources = { "pods" } },
+    } }
+    assert.same({ { verb = "patch", group = "", resource = "pods" } }, rights.missing(rules, all_but))
+    all_but.resourceRules[2].verbs = { "list", "patch" }
+    assert.same({}, rights.missing(rules, all_but))
+  end)
+
   it("never contain patch, pods, secrets or a star", function()
     for _, store in ipairs { "kube", "kube-lease" } do
       for _, line in ipairs(summary((rights.rules(rights.objects(SHOP), { store = store, events = true })))) do

@@ -1,5 +1,5 @@
 --- k.once "name" and k.lease "name": a handle that takes a table of options as a declaration,
---- or runs a function now: k.once(name):run, k.lease(name):with, k.lease(name):try.
+--- or does something now: k.once(name):run and :wait, k.lease(name):with and :try.
 ---
 --- The drivers are loaded at the first hold: most starts find everything done and need none.
 
@@ -166,7 +166,7 @@ function Once:run(given, fn)
     schema.refuse(context, sentence)
   end
   schema.expect_function(context, title, fn)
-  context.program:use("Once", name, checked.ttl)
+  context.program:runs("Once", name, checked.ttl)
   if script.holds_back(context, title) then
     return true
   end
@@ -180,14 +180,35 @@ function Once:run(given, fn)
     return true
   elseif result.outcome == "skipped" then
     return false
-  elseif result.outcome == "failed" and outcome.failure ~= nil then
-    result.detail = outcome.sentence
+  elseif result.outcome == "failed" then
+    result.detail = ("%s; when mended: koncli once reset %s"):format(result.detail, name)
     outcome.failure = nil
   end
   if result.outcome == "busy" then
     result.outcome = "timeout"
   end
   raise(context, place, title, result, outcome)
+end
+
+--- Waits until somebody else has executed it, for this version; runs nothing. Raises when it failed for good.
+function Once:wait(given)
+  local context, name = self.context, self.name
+  local title = ('k.once("%s"):wait'):format(name)
+  local checked = schema.check(context, "once_wait", given or {}, title)
+  context.program:watches("Once", name)
+  if script.holds_back(context, title) then
+    return
+  end
+  local place = script.where(context)
+  local result = require("konductor.await").run(world_of(context), {
+    name = name, version = checked.version, timeout_ms = checked.timeout, on_state = context.on_state,
+  })
+  if result.outcome == "timeout" then
+    result.detail = "not executed within " .. duration.format(checked.timeout)
+  end
+  if result.outcome ~= "done" then
+    raise(context, place, title, result)
+  end
 end
 
 -- Handles -----------------------------------------------------------------------------

@@ -58,9 +58,11 @@ M.schemas = {
   stage = join(SHARED, { after = options.names(), run = options.required(WORK), object = options.name() }),
   once = join(SHARED, { run = options.required(WORK) }),
   once_run = join(SHARED, { wait = options.boolean(), wait_timeout = options.duration() }),
+  once_wait = { version = SHARED.version, timeout = options.duration() },
   lease = join(LEASE, {
     main = WORK, env = options.env(), cwd = options.string(), timeout = options.duration { min = "1ms" },
     standby_ready = options.boolean { default = true }, reelect_after = options.duration { min = "1s" },
+    pod_label = options.label(),
   }),
   with = join(LEASE, {
     wait = options.boolean(), timeout = options.duration(), run_timeout = options.duration { min = "1ms" },

@@ -12,13 +12,14 @@ local schema = require "konductor.api.schema"
 local script = require "konductor.script"
 local setup = require "konductor.cli.setup"
 local source = require "konductor.cli.source"
+local text = require "konductor.text"
 
 local M = {}
 
 local LISTEN = "[::]:5047"
 local SIGTERM = 15
---- What the end of a process waits for Kubernetes Events that are under way.
-local FLUSH_MS = 500
+--- What the end of a process waits for Kubernetes Events that are under way, and for the label of its Pod.
+local FLUSH_MS, LABEL_MS = 500, 3000
 
 -- The exit code of a word; whoever runs under another name has one of its own for a wrong command line.
 local function exit_of(options, word)
@@ -76,6 +77,31 @@ local function start_probe(options, logger)
   return nil, word
 end
 
+--- The label of the leader's Pod, where the main is a lease that has one.
+local function follow_label(made)
+  local main = made.context.program.main
+  local lease = main and main.lease
+  if not lease or not lease.pod_label then
+    return
+  end
+  local choice = made.choose()
+  if not choice or not choice.connection then
+    made.log:log("info", ("%s: pod_label: there are no Pods here, so none is labelled"):format(lease.name))
+    return
+  elseif not names.check(made.holder) then
+    made.log:log("warn", ("%s: pod_label: %s is no name of a Pod; none is labelled"):format(lease.name,
+      text.quote(made.holder)))
+    return
+  end
+  made.label = require("konductor.kube.pod_label").new(made.world, made.control.request, {
+    namespace = choice.namespace, pod = made.holder, lease = lease.name, label = lease.pod_label,
+    array = core.json.array,
+  })
+  made.control.listeners[#made.control.listeners + 1] = function(name, fields)
+    made.label:take(name, fields)
+  end
+end
+
 --- Keeps endpoint and live line up to date from what the policies tell.
 local function connect(made, probe)
   local context, logger = made.context, made.log
@@ -130,6 +156,7 @@ local function connect(made, probe)
     end
   end
   function context.on_phase()
+    follow_label(made)
     totals.is_initialized = true
     publish()
     if probe then
@@ -240,6 +267,9 @@ function M.start(options)
   made.log:hide()
   if made.reporter then
     made.reporter:flush(FLUSH_MS)
+  end
+  if made.label then
+    made.label:flush(LABEL_MS)
   end
   local store = made.opened_store()
   if store and made.ledger:is_empty() then

@@ -9,8 +9,8 @@
 --- bound; without that right the objects must be there before the script runs.
 ---
 --- `update` is on the subresource status alone in custom resources: who may hold is not who
---- may define. A coordination Lease has no such subresource. There is no patch, no right on
---- pods and none on secrets.
+--- may define. A coordination Lease has no such subresource. There is none on secrets, and no
+--- patch and none on pods, unless a lease has a `pod_label`: the names of Pods are not known.
 
 local text = require "konductor.text"
 
@@ -19,6 +19,9 @@ local M = {}
 local READ = { "get", "list", "watch" }
 local NAME_MAX = 253
 
+--- The kind of the Pods among which a label is moved; no policy can have it.
+M.PODS = "pods"
+
 local GROUP = { kube = "konductor.io", ["kube-lease"] = "coordination.k8s.io" }
 local PLURAL = { Once = "onces", Lease = "leases" }
 
@@ -26,6 +29,7 @@ local PLURAL = { Once = "onces", Lease = "leases" }
 ---@field kind string
 ---@field name string
 ---@field deletes boolean?     its record is collected after a ttl
+---@field reads boolean?       it is only looked at
 
 ---@class konductor.RbacRule
 ---@field apiGroups string[]
@@ -45,13 +49,14 @@ end
 ---@return string[] notes
 function M.objects(program)
   local objects, notes, seen = {}, {}, {}
-  local function add(kind, name, deletes)
+  local function add(kind, name, deletes, reads)
     local key = kind .. "/" .. name
     if not seen[key] then
-      seen[key] = { kind = kind, name = name, deletes = false }
+      seen[key] = { kind = kind, name = name, deletes = false, reads = true }
       objects[#objects + 1] = seen[key]
     end
     seen[key].deletes = seen[key].deletes or deletes ~= nil
+    seen[key].reads = seen[key].reads and reads or nil
   end
   for _, item in ipairs(program.items) do
     local onces = item.type == "once" and { item } or item.flow and item.flow.stages or {}
@@ -64,12 +69,15 @@ function M.objects(program)
   end
   for _, lease in ipairs(program.leases) do
     add("Lease", lease.name)
+    if lease.pod_label then
+      add(M.PODS, "")
+    end
     if lease.main and lease.main.fn then
       note_function(notes, ('the main of lease "%s"'):format(lease.name))
     end
   end
   for _, use in text.spairs(program.uses) do
-    add(use.kind, use.name, use.ttl)
+    add(use.kind, use.name, use.ttl, use.watches and not use.runs)
   end
   for _, step in ipairs(program.steps) do
     if step.what:find "^k%.store%." then
@@ -108,25 +116,49 @@ local function rule(group, resources, verbs, names)
   return { apiGroups = { group }, resources = resources, verbs = copy, resourceNames = names }
 end
 
--- Names by resource, and resources in the order of their first use.
+-- Resources in the order of their first use, each with the names that are read, written and deleted there.
 local function sort_places(objects, store)
-  local order, names, deletes, notes = {}, {}, {}, {}
+  local places, of, notes = {}, {}, {}
   for _, object in ipairs(objects) do
     local resource, name = M.place(store, object)
     if not resource then
       notes[#notes + 1] = name
     else
-      if not names[resource] then
-        order[#order + 1] = resource
-        names[resource], deletes[resource] = {}, {}
+      local place = of[resource] or { resource = resource, reads = {}, writes = {}, deletes = {} }
+      if not of[resource] then
+        of[resource], places[#places + 1] = place, place
       end
-      table.insert(names[resource], name)
+      table.insert(object.reads and place.reads or place.writes, name)
       if object.deletes then
-        table.insert(deletes[resource], name)
+        table.insert(place.deletes, name)
       end
     end
   end
-  return order, names, deletes, notes
+  return places, notes
+end
+
+-- Rules for the objects of one resource. Where holding is a right of its own, what is written is read by the same rule
+-- as what is only read.
+local function add_place(rules, group, place, store)
+  local function add(resource, verbs, names)
+    if names[1] then
+      rules[#rules + 1] = rule(group, { resource }, verbs, names)
+    end
+  end
+  if store == "kube-lease" then
+    add(place.resource, { "get", "list", "watch", "update" }, place.writes)
+    add(place.resource, READ, place.reads)
+  else
+    local all = {}
+    for _, names in ipairs { place.writes, place.reads } do
+      for _, name in ipairs(names) do
+        all[#all + 1] = name
+      end
+    end
+    add(place.resource, READ, all)
+    add(place.resource .. "/status", { "update" }, place.writes)
+  end
+  add(place.resource, { "delete" }, place.deletes)
 end
 
 ---@class konductor.RightsOptions
@@ -140,24 +172,23 @@ end
 ---@return konductor.RbacRule[] rules
 ---@return string[] notes  what has no rule, and why
 function M.rules(objects, options)
-  local store = options.store
-  local group = GROUP[store]
-  local order, names, deletes, notes = sort_places(objects, store)
-  local rules = {}
-  for _, resource in ipairs(order) do
-    local read = rule(group, { resource }, READ, names[resource])
-    rules[#rules + 1] = read
-    if store == "kube-lease" then
-      table.insert(read.verbs, "update")
-    else
-      rules[#rules + 1] = rule(group, { resource .. "/status" }, { "update" }, names[resource])
-    end
-    if deletes[resource][1] then
-      rules[#rules + 1] = rule(group, { resource }, { "delete" }, deletes[resource])
-    end
+  local group = GROUP[options.store]
+  local ours, labels_pods = {}, false
+  for _, object in ipairs(objects) do
+    ours[#ours + 1] = object.kind ~= M.PODS and object or nil
+    labels_pods = labels_pods or object.kind == M.PODS
   end
-  if order[1] and options.create ~= false then
-    rules[#rules + 1] = rule(group, order, { "create" })
+  local places, notes = sort_places(ours, options.store)
+  local rules, made = {}, {}
+  for _, place in ipairs(places) do
+    add_place(rules, group, place, options.store)
+    made[#made + 1] = place.writes[1] and place.resource or nil
+  end
+  if made[1] and options.create ~= false then
+    rules[#rules + 1] = rule(group, made, { "create" })
+  end
+  if labels_pods then
+    rules[#rules + 1] = rule("", { M.PODS }, { "list", "patch" })
   end
   if options.events then
     rules[#rules + 1] = rule("events.k8s.io", { "events" }, { "create" })
@@ -232,12 +263,12 @@ end
 ---@field resource string
 ---@field name string?
 
--- Rights that are bound to no name, those of creating objects.
+-- Rights that are bound to no name and not needed by all, those of creating objects.
 local function add_unbound(missing, rules, answer)
   for _, need in ipairs(rules) do
     for _, resource in ipairs(need.resourceNames and {} or need.resources) do
       for _, verb in ipairs(need.verbs) do
-        if resource ~= "events" and not may(answer, verb, need.apiGroups[1], resource) then
+        if verb == "create" and resource ~= "events" and not may(answer, verb, need.apiGroups[1], resource) then
           missing[#missing + 1] = { verb = verb, group = need.apiGroups[1], resource = resource }
         end
       end
@@ -259,10 +290,10 @@ function M.missing(rules, answer)
   end
   for _, need in ipairs(rules) do
     local group, resource = need.apiGroups[1], need.resources[1]
-    for _, name in ipairs(need.resourceNames or {}) do
+    for _, name in ipairs(need.resourceNames or resource == M.PODS and { false } or {}) do
       for _, verb in ipairs(need.verbs) do
-        if not may(answer, verb, group, resource, name) then
-          missing[#missing + 1] = { verb = verb, group = group, resource = resource, name = name }
+        if not may(answer, verb, group, resource, name or nil) then
+          missing[#missing + 1] = { verb = verb, group = group, resource = resource, name = name or nil }
         end
       end
     end
