@@ -53,10 +53,14 @@ function M.complain(sentence)
   return exit.USAGE
 end
 
+-- What other programs call a verb.
+local ELSEWHERE = { get = "status", describe = "status", show = "status", ls = "list", rm = "delete", remove = "delete" }
+
 -- The end of a sentence about a word that is not in the list.
 local function instead(word, list)
   local quote = require("konductor.text").quote
-  local nearest = require("konductor.text").nearest(word, list)
+  local meant = ELSEWHERE[word]
+  local nearest = contains(list, meant) and meant or require("konductor.text").nearest(word, list)
   return ("%s; %s"):format(quote(word),
     nearest and ("did you mean %s?"):format(quote(nearest)) or "there are " .. table.concat(list, ", "))
 end

@@ -351,6 +351,12 @@ class Misuse(KoncliTest):
             with self.subTest(args=args):
                 self.assertIn(words, self.refused(64, *args))
 
+    def test_words_of_other_programs_lead_to_the_verb(self):
+        for args, words in ((["once", "get", "x"], '"status"'), (["lease", "get"], '"status"'), (["lease", "describe", "x"], '"status"'),
+                            (["lease", "ls"], '"list"'), (["once", "rm", "x"], '"delete"'), (["get"], '"status"')):
+            with self.subTest(args=args):
+                self.assertIn(f"did you mean {words}?", self.refused(64, *args))
+
     def test_a_store_that_cannot_be_opened_is_1(self):
         self.assertIn("not built into", self.refused(1, "once", "list", "--store", "etcd://e:2379"))
         self.assertIn("/proc/none", self.refused(1, "once", "check", "x", "--store", "sqlite:/proc/none/state.db"))
