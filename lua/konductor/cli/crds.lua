@@ -3,7 +3,6 @@
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
 local crds = require "konductor.kube.crds"
-local say = require "konductor.cli.say"
 local yaml = require "konductor.kube.yaml"
 
 local M = {}
@@ -16,10 +15,17 @@ function M.run(given)
     return code
   end
   local list = crds.all()
+  local ok, _, detail
   if options.output == "json" then
-    return say("konductor crds", core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
+    ok, _, detail = core.write(1, core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
+  else
+    ok, _, detail = core.write(1, crds.HEAD .. yaml.stream(list))
   end
-  return say("konductor crds", crds.HEAD .. yaml.stream(list))
+  if not ok then
+    core.write(2, ("konductor crds: %s\n"):format(detail))
+    return core.exit_code "system"
+  end
+  return 0
 end
 
 return M

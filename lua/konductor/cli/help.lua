@@ -1,11 +1,8 @@
 --- `konductor help [COMMAND|scripts|@NAME]`.
 
 local core = require "konductor.core"
-local say = require "konductor.cli.say"
 
 local M = {}
-
-local TITLE = "konductor help"
 
 local OVERVIEW = [[
 konductor: many copies of a program start at once; some step must be done once, first, by one of
@@ -71,7 +68,8 @@ end
 local function help_script(topic)
   local said = about(topic:sub(2))
   if said then
-    return say(TITLE, said)
+    core.write(1, said)
+    return 0
   end
   local _, sentence = require("konductor.cli.source").read(topic)
   return require("konductor.cli.main").complain(sentence)
@@ -82,19 +80,23 @@ end
 function M.run(given)
   local topic = given[1]
   if not topic or topic == "help" then
-    return say(TITLE, OVERVIEW)
+    core.write(1, OVERVIEW)
+    return 0
   elseif topic == "scripts" then
-    return say(TITLE, scripts())
+    core.write(1, scripts())
+    return 0
   elseif topic:sub(1, 1) == "@" then
     return help_script(topic)
   elseif topic == "version" then
-    return say(TITLE, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
+    core.write(1, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
+    return 0
   end
   local describe = require("konductor.cli.args").options_of(topic)
   if not describe then
     return require("konductor.cli.main").unknown_command(topic, { "scripts" })
   end
-  return say(TITLE, require("konductor.cli.parser").new(topic, describe):get_help() .. "\n")
+  core.write(1, require("konductor.cli.parser").new(topic, describe):get_help() .. "\n")
+  return 0
 end
 
 return M

@@ -17,7 +17,8 @@ function M.run(given)
     core.write(2, ("konductor install: %s\n"):format(detail))
     return core.exit_code(word)
   end
-  return require "konductor.cli.say"("konductor install", path .. "\n")
+  core.write(1, path .. "\n")
+  return 0
 end
 
 return M

@@ -3,7 +3,6 @@
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
 local plan = require "konductor.plan"
-local say = require "konductor.cli.say"
 local schema = require "konductor.api.schema"
 local setup = require "konductor.cli.setup"
 local source = require "konductor.cli.source"
@@ -88,7 +87,8 @@ function M.run(given, command)
       return complain(detail, word)
     end
   end
-  return say("konductor plan", plan.render(view, options.output))
+  core.write(1, plan.render(view, options.output))
+  return 0
 end
 
 return M
