@@ -15,6 +15,7 @@
 local candidate = require "konductor.candidate"
 local once = require "konductor.once"
 local record_of = require "konductor.record"
+local spec_of = require "konductor.spec"
 
 local M = {}
 
@@ -129,12 +130,25 @@ local function wait(c, action)
   c:stand(action.until_ms)
 end
 
+-- Says once in a process that the object is older than what is asked of it.
+local function compare(c)
+  local rec = c.view.record
+  if rec and not c.affairs.compared then
+    c.affairs.compared = true
+    local sentence = spec_of.kept_otherwise(c.o.spec and c.o.spec.ttl, rec)
+    if sentence then
+      c:log("warn", sentence)
+    end
+  end
+end
+
 -- One step: a grant, or the result that ends the wait.
 local function step(c)
   local outcome, code, detail = c:ready()
   if outcome then
     return nil, { outcome = outcome, code = code or outcome == "timeout" and outcome or nil, detail = detail }
   end
+  compare(c)
   local action = once.decide(c.view, c:fresh(), c.w.now())
   local act = action.act
   local grant

@@ -44,9 +44,13 @@ local function me_of(run, stage)
   }
 end
 
-local function skip(run, stage, action)
+local function skip(run, stage, action, record)
   if not run.ran[stage.name] then
     run.ran[stage.name] = true
+    local otherwise = stage.ttl and spec.kept_otherwise(spec.once(stage).ttl, record)
+    if otherwise then
+      run.w.log("warn", ("%s: %s"):format(stage.object, otherwise))
+    end
     run.w.event("skip", {
       kind = KIND, name = stage.object, stage = stage.name, version = action.version, why = "executed",
     })
@@ -63,7 +67,7 @@ local function state_of(run, stage)
   local action = once.decide(view, me_of(run, stage), run.w.now())
   local act = action.act
   if act == "done" then
-    skip(run, stage, action)
+    skip(run, stage, action, view.record)
     return { state = "done" }
   elseif act == "wait" then
     local status = view.record.status
@@ -97,17 +101,17 @@ end
 -- Whether a look at the records finds every stage done. A stage of which that cannot be said, for whatever reason, is
 -- left to those who watch.
 local function is_all_done(run)
-  local done = {}
+  local done, records = {}, {}
   for i, stage in ipairs(run.flow.stages) do
     local record = run.w.get(KIND, stage.object)
     local action = record and once.decide({ record = record }, me_of(run, stage), run.w.now())
     if not action or action.act ~= "done" then
       return false
     end
-    done[i] = action
+    done[i], records[i] = action, record
   end
   for i, stage in ipairs(run.flow.stages) do
-    skip(run, stage, done[i])
+    skip(run, stage, done[i], records[i])
   end
   return true
 end

@@ -25,6 +25,21 @@ function M.once(o)
   }
 end
 
+--- What to tell of a record that is there and is not kept for as long as the script or command asks: the object's own
+--- ttl counts, and nobody who claims writes that.
+---@param wanted? string  the ttl that was asked for
+---@param record konductor.Record
+---@return string? sentence
+function M.kept_otherwise(wanted, record)
+  local own = record.spec and record.spec.ttl
+  local wanted_ms, own_ms = wanted and duration.parse(wanted), type(own) == "string" and duration.parse(own) or nil
+  if not wanted_ms or own_ms == wanted_ms then
+    return nil
+  end
+  return ("its record was made before and is kept %s, not for %s: change spec.ttl of the object, or delete it to have it "
+    .. "made anew"):format(own_ms and "for " .. duration.format(own_ms) or "for ever", duration.format(wanted_ms))
+end
+
 --- What a stage or once runs, as claim.run wants it; `work`, `wait` and `timeout_ms` are the
 --- caller's.
 ---@param context { grace_ms: integer, on_state?: function }

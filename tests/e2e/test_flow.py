@@ -87,6 +87,19 @@ class Order(FlowTest):
         self.assertEqual(len(self.lines("runs")), 1)
         wait_for(lambda: run() or len(self.lines("runs")) == 2, what="the second run")
 
+    def test_a_ttl_that_its_object_does_not_have_is_told_once(self):
+        stage = 'k.stage "warm" { version = "%s", run = { "true" }, %s }'
+        says = lambda version, ttl="": self.cluster.run("run", self.flow(stage % (version, ttl)), "--listen", "off").stderr
+        told = "shop.warm: its record was made before and is kept for ever, not for 24h"
+        self.assertNotIn("its record", says("1"))
+        for version in ("1", "2"):  # one that is done already, and one that is to be done
+            with self.subTest(version):
+                self.assertEqual(says(version, 'ttl = "24h"').count(told), 1)
+        self.assertNotIn("its record", says("2"))
+        self.forget("shop.warm")
+        self.assertNotIn("its record", says("2", 'ttl = "24h"'))
+        self.assertNotIn("its record", says("2", 'ttl = "1440m"'))
+
 
 class Failure(FlowTest):
     def test_one_that_failed_for_good_names_stage_attempts_error_and_the_way_out(self):
