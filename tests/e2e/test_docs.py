@@ -16,7 +16,7 @@ from lib import PATIENCE, ROOT, Cluster, ClusterTest, binary, check_sanitizers, 
 # Blocks that nobody can run here.  More of them need a reason to raise this number.
 MOST_NOT_RUN = 12
 # Commands that are run by a test of the cluster, or by the one of the file that they stand in.
-ELSEWHERE = ("not run", "on a cluster", "part of")
+ELSEWHERE = ("not run", "run by", "on a cluster", "part of")
 LANGUAGES = {"lua", "sh", "console", "json", "yaml", "dockerfile", "text"}
 
 # What the pages start. A server stays in transcripts and ends at once where a script is only run to its end.
@@ -24,8 +24,13 @@ COMMANDS = ("alembic", "flyway", "seed", "warm-cache", "backup", "make-report", 
             "notify", "charge-customers")
 SERVERS = ("gunicorn", "worker")
 # What surrounds a part of a script.
-AROUND = {"": '%s\nk.once "page" { run = { "true" } }', "k.flow": 'k.flow "page" {\n%s\n}', "a value":
-          'local value = %s\nk.once "page" { run = { "true" }, env = { SEEN = type(value) } }'}
+FUNCTIONS = "\n".join(f"local function {name}() end" for name in ("decide", "held", "renew", "release"))
+AROUND = {
+    "": '%s\nk.once "page" { run = { "true" } }',
+    "k.flow": 'k.flow "page" {\n%s\n}',
+    "a value": 'local value = %s\nk.once "page" { run = { "true" }, env = { SEEN = type(value) } }',
+    "four functions": FUNCTIONS + "\n%s",
+}
 SERVER = '[ -z "$STAY" ] || exec sleep 1000\n'
 
 BLOCKS = [block for page in pages.all_pages() for block in pages.blocks_of(page)]
@@ -89,6 +94,12 @@ class Blocks(ClusterTest):
                     source = (ROOT / block.argument).read_text(encoding="utf-8")
                     self.assertTrue(squeeze(block.text) in squeeze(source), "its lines do not stand there")
 
+    def test_those_that_another_test_runs_are_named_there(self):
+        for block in BLOCKS:
+            if block.marker == "run by":
+                with self.subTest(block.where):
+                    self.assertIn(block.page, (ROOT / block.argument).read_text(encoding="utf-8"))
+
     def test_json_is_json(self):
         for block in BLOCKS:
             if block.language == "json" and block.marker != "not run":
@@ -122,7 +133,7 @@ class Scripts(unittest.TestCase):
     """Lua: whole scripts are planned and run to their end; parts of scripts are planned."""
 
     def test_each_is_right(self):
-        scripts = [b for b in BLOCKS if b.language == "lua" and b.marker not in ("not run", "part of")]
+        scripts = [b for b in BLOCKS if b.language == "lua" and b.marker not in ELSEWHERE]
         for block in scripts:
             with self.subTest(block.where), Cluster() as cluster:
                 self.play(Place(cluster), block)
