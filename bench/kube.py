@@ -35,10 +35,10 @@ def floor(report, server, watchers, rounds):
 
 def handover(report, server, kinds, full):
     report.title("Floor")
-    base = floor(report, server, 1, 200 if full else 40)
+    base = {1: floor(report, server, 1, 200 if full else 40)}
     if full:
-        floor(report, server, 20, 100)
-        floor(report, server, 100, 50)
+        base[20] = floor(report, server, 20, 100)
+        base[100] = floor(report, server, 100, 50)
     kube_handover.main(report, server, base, kinds, 50 if full else 2, full)
 
 

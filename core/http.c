@@ -332,6 +332,7 @@ void kon_http_free(struct kon_http *http)
 		drop(TAILQ_FIRST(&http->calls));
 	kon_http_lanes_sweep(http, true);
 	curl_share_cleanup(http->share);
+	free(http->origin);
 	free(http->ca_pem);
 	free(http->cert_pem);
 	secret_free(http->key_pem);

@@ -21,6 +21,7 @@ struct kon_http_call;
 
 /* How a server is reached and believed.  Texts are copied; NULL means none. */
 struct kon_http_options {
+	const char *origin;   /* where people wrote this down, for sentences about it: a file, a context of it */
 	const char *ca_pem;   /* who may sign the server's certificate; NULL: what the system trusts */
 	const char *cert_pem; /* our own certificate and its key: both or none */
 	const char *key_pem;

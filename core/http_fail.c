@@ -59,6 +59,19 @@ static int fail(struct kon_http_call *call, int code, const char *what, const ch
 	return code;
 }
 
+/* Not of this request: the sentence names where the CA certificates were given. */
+static int fail_for_ca(struct kon_http_call *call)
+{
+	const struct kon_http *http = call->http;
+	struct kon_err *err = &call->answer.err;
+	if (http->ca_pem == NULL)
+		return fail(call, KON_CONFIG, "this system's CA certificates cannot be read", http->ca_file);
+	kon_err_set(err, KON_CONFIG, "%s: certificate-authority is damaged: it cannot be read as certificates",
+	            http->origin != NULL ? http->origin : call->place);
+	clean(err->detail);
+	return KON_CONFIG;
+}
+
 static int fail_to_connect(struct kon_http_call *call, CURLcode result, const char *why)
 {
 	char text[400];
@@ -73,7 +86,7 @@ static int fail_to_connect(struct kon_http_call *call, CURLcode result, const ch
 	case CURLE_LOGIN_DENIED:
 		return fail(call, KON_CONFIG, "a URL with a user name is not taken", "");
 	case CURLE_SSL_CACERT_BADFILE:
-		return fail(call, KON_CONFIG, "the CA certificates cannot be read", why);
+		return fail_for_ca(call);
 	case CURLE_SSL_CERTPROBLEM:
 		return fail(call, KON_CONFIG, "the client certificate or its key cannot be used", why);
 	default:

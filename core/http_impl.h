@@ -70,6 +70,7 @@ struct kon_http {
 	bool delivering;
 	bool gone; /* freed by a callback; kon_http_deliver() has the rest to do */
 	struct kon_http_peer peer;
+	char *origin;
 	char *ca_pem;
 	const char *ca_file; /* NULL: ca_pem, or the system has none */
 	char *cert_pem;

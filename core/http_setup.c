@@ -141,6 +141,8 @@ int kon_http_setup(struct kon_http *http, const struct kon_http_options *options
 		http->ca_file = system_ca_file();
 	int code = copy(options->ca_pem, &http->ca_pem, err);
 	if (code == 0)
+		code = copy(options->origin, &http->origin, err);
+	if (code == 0)
 		code = copy(options->tls_server_name, &http->tls_server_name, err);
 	if (code == 0)
 		code = set_up_proxy(http, options->proxy, err);

@@ -109,7 +109,8 @@ static const struct kon_lua_option options_of_kube[] = {
 	{"token", LUA_TSTRING, false},    {"token_file", LUA_TSTRING, false},
 	{"username", LUA_TSTRING, false}, {"password", LUA_TSTRING, false},
 	{"inbox", LUA_TUSERDATA, false},  {"http1_only", LUA_TBOOLEAN, false},
-	{"later_ms", LUA_TNUMBER, false}, {NULL, 0, false},
+	{"later_ms", LUA_TNUMBER, false}, {"origin", LUA_TSTRING, false},
+	{NULL, 0, false},
 };
 
 static const struct kon_kube_dialect *check_dialect(lua_State *L)
@@ -139,6 +140,7 @@ static int core_kube(lua_State *L)
 				.password = kon_lua_option_text(L, 1, "password"),
 				.http =
 					{
+						.origin = kon_lua_option_text(L, 1, "origin"),
 						.ca_pem = kon_lua_option_text(L, 1, "ca"),
 						.cert_pem = kon_lua_option_text(L, 1, "cert"),
 						.key_pem = kon_lua_option_text(L, 1, "key"),

@@ -1,6 +1,7 @@
 /*
- * core.tls_check{ca?, cert?, key?}: whether what a kubeconfig or plugin gives can be used at all, told before the first
- * request, by the names that people know from the file.
+ * core.tls_check{cert?, key?}: whether the identity that a kubeconfig or plugin gives can be used at all, told before the
+ * first request, by the names that people know from the file.  CA certificates are read once, by who needs them: a
+ * damaged one is told of by the first request.
  */
 #include <lauxlib.h>
 #include <openssl/err.h>
@@ -100,15 +101,8 @@ static int fail(lua_State *L, const char *fault)
 static int core_tls_check(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
-	const char *ca_pem = field(L, "ca");
 	const char *cert_pem = field(L, "cert");
 	const char *key_pem = field(L, "key");
-	if (ca_pem != NULL) {
-		X509 *ca = read_certificates(ca_pem);
-		if (ca == NULL)
-			return fail(L, "certificate-authority is damaged: it cannot be read as certificates");
-		X509_free(ca);
-	}
 	lua_pushboolean(L, 1);
 	if (cert_pem == NULL || key_pem == NULL)
 		return 1;

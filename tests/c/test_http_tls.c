@@ -206,8 +206,8 @@ static void what_is_no_pem_is_configuration(void **state)
 		struct kon_http_options options;
 		const char *sentence;
 	} wrong[] = {
-		{{.ca_pem = "nonsense"}, "the CA certificates cannot be read"},
-		{{.ca_pem = ""}, "the CA certificates cannot be read"},
+		{{.ca_pem = "nonsense"}, "certificate-authority is damaged"},
+		{{.ca_pem = "", .origin = "context x"}, "context x: certificate-authority is damaged"},
 		{{.ca_pem = ca_pem, .cert_pem = "nonsense", .key_pem = key}, "the client certificate or its key"},
 		{{.ca_pem = ca_pem, .cert_pem = cert, .key_pem = "nonsense"}, "the client certificate or its key"},
 		{{.ca_pem = ca_pem, .cert_pem = cert, .key_pem = other_key}, "the client certificate or its key"},

@@ -127,7 +127,7 @@ function M.open(choice, session, world)
     asked_at = world.now()
   end
   local cert, key = identity.cert or connection.cert, identity.key or connection.key
-  local ok, ended, fault = core.tls_check { ca = connection.ca, cert = cert, key = key }
+  local ok, ended, fault = core.tls_check { cert = cert, key = key }
   if not ok then
     return nil, ended, ("%s: %s"):format(connection.from, fault)
   elseif ended then
@@ -136,7 +136,7 @@ function M.open(choice, session, world)
   local inbox = core.inbox()
   store, word, detail = core.kube {
     dialect = choice.kind, namespace = choice.namespace, session = session, inbox = inbox,
-    server = connection.server, ca = connection.ca, insecure = connection.insecure,
+    origin = connection.from, server = connection.server, ca = connection.ca, insecure = connection.insecure,
     tls_server_name = connection.tls_server_name, proxy = connection.proxy,
     cert = cert, key = key, token = identity.token,
     token_file = connection.token_file, username = connection.username, password = connection.password,
