@@ -82,7 +82,7 @@ local function hold(rec, v, me, fence)
   s.prio = prio_of(v, me)
   s.acquired, s.expires = me.wall, record.later(me.wall, me.ttl_ms)
   s.preempt, s.foreign = nil, nil
-  s.conditions = record.set_condition(s.conditions, "Ready", "True", "LeaseReady", me.wall)
+  s.conditions = record.set_condition(s.conditions, "Ready", "True", "LeaseReady", me.wall, "candidates reach it")
   return s
 end
 

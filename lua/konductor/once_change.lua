@@ -7,6 +7,7 @@ local owner = require "konductor.owner"
 local record = require "konductor.record"
 local text = require "konductor.text"
 local ttl = require "konductor.ttl"
+local words = require "konductor.once_words"
 
 local M = {}
 
@@ -128,7 +129,7 @@ end
 -- Transitions ----------------------------------------------------------------------------
 
 local function set(s, kind, status, reason, wall)
-  s.conditions = record.set_condition(s.conditions, kind, status, reason, wall)
+  s.conditions = record.set_condition(s.conditions, kind, status, reason, wall, words.message(kind, status, reason, s))
 end
 
 -- Conditions that are not there yet need not be denied.

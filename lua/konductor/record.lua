@@ -366,23 +366,24 @@ end
 ---@param status "True"|"False"|"Unknown"
 ---@param reason string
 ---@param wall string  RFC 3339
+---@param message string?  for people; nil: that of before
 ---@return table[]
-function M.set_condition(conditions, kind, status, reason, wall)
+function M.set_condition(conditions, kind, status, reason, wall, message)
   conditions = conditions or EMPTY
   local new, found = {}, nil
   for i, c in ipairs(conditions) do
     if c.type == kind then
-      if c.status == status and c.reason == reason then
+      if c.status == status and c.reason == reason and (message == nil or c.message == message) then
         return conditions
       end
       found = M.copy(c)
       found.lastTransitionTime = c.status ~= status and wall or c.lastTransitionTime
-      found.status, found.reason = status, reason
+      found.status, found.reason, found.message = status, reason, message or c.message
     end
     new[i] = c.type == kind and found or c
   end
   if not found then
-    new[#new + 1] = { type = kind, status = status, reason = reason, lastTransitionTime = wall }
+    new[#new + 1] = { type = kind, status = status, reason = reason, message = message, lastTransitionTime = wall }
   end
   return new
 end

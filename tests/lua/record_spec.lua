@@ -76,6 +76,14 @@ describe("a condition", function()
     assert.equal(list, record.set_condition(list, "Ready", "True", "R", "later"))
   end)
 
+  it("says to people what is so, which may change without a transition", function()
+    local list = record.set_condition(nil, "Ready", "True", "R", WALL, "one")
+    assert.equal("one", list[1].message)
+    assert.equal(list, record.set_condition(list, "Ready", "True", "R", "later", "one"))
+    local new = record.set_condition(list, "Ready", "True", "R", "later", "two")
+    assert.same({ "two", WALL, "one" }, { new[1].message, new[1].lastTransitionTime, list[1].message })
+  end)
+
   it("moves its time only when its status changes, and keeps what others wrote", function()
     local list = { { type = "Theirs", status = "True" }, { type = "Ready", status = "True", reason = "R",
       lastTransitionTime = WALL, message = "kept" } }

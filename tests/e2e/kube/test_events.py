@@ -25,7 +25,8 @@ class Events(Rights):
         self.assertEqual(self.run_script(self.script(ONCE % 3), account).returncode, 1)
         said = self.c.kubectl("describe", "once", "page", "-n", self.ns).stdout
         self.assertIn("FailedForGood", said)
-        self.assertIn("exit code 3", said)
+        self.assertIn("with exit code 3", said)
+        self.assertIn("no attempt is left after 1: exit code 3", said, "the condition's message")
 
     def test_are_not_tried_without_the_right(self):
         script = self.script(ONCE % 0)
