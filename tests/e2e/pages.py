@@ -5,6 +5,7 @@ A comment before a block says what a test may not guess; it does not show in the
     <!-- not run: REASON -->       a block that nobody can run here
     <!-- run by: PATH -->          a test of its own, which names the page
     <!-- on a cluster: REASON -->  commands that tests/e2e/kube/test_deploy.py runs, because they need one
+    <!-- slow: PROGRAM.HOLDER -->  PROGRAM takes for ever when that replica runs it
     <!-- file: NAME -->            its text is also the file NAME for the later blocks of the page
     <!-- part of: PATH -->         an excerpt: its lines stand together in that file of the project, which has its own test
     <!-- inside: k.flow -->        Lua for the inside of the table behind k.flow "name"
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from lib import ROOT, wait_for
 
 FENCE = re.compile(r"^( *)```(\S*)\s*$")
-MARKER = re.compile(r"^ *<!-- (not run|run by|on a cluster|file|part of|inside|ends): (.*?) *-->$")
+MARKER = re.compile(r"^ *<!-- (not run|run by|on a cluster|slow|file|part of|inside|ends): (.*?) *-->$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

@@ -17,7 +17,7 @@ from lib import PATIENCE, ROOT, ClusterTest, binary
 REFERENCE = ROOT / "docs" / "reference"
 # Options of other programs that the pages speak of by themselves.
 OTHERS = {"--subresource", "--limit", "--partial", "--open", "--quick", "--only", "--fuzz", "--minutes", "--seed",
-          "--from", "--dry-run", "--for"}
+          "--from", "--dry-run", "--for", "--build-arg", "--platform", "--target"}
 # The builders' and the tests' own.
 NOT_FOR_USERS = {"KONDUCTOR_BIN", "KONDUCTOR_CLOCK_FILE", "KONDUCTOR_VERSION", "KONDUCTOR_STUCK_MS"}
 
