@@ -166,7 +166,15 @@ local function work(c, policy, grant)
   }
 end
 
---- Waits until the policy grants a hold and runs the work under it. *waits*
+local function carry_out(c, policy)
+  local grant, outcome, code, detail
+  repeat
+    grant, outcome, code, detail = step(c, policy)
+  until grant or outcome
+  return grant and work(c, policy, grant) or { outcome = outcome, code = code, detail = detail }
+end
+
+--- Waits until the policy grants a hold and runs the work under it. Raises what the policy raises. *waits*
 ---@param w konductor.World
 ---@param policy konductor.Policy
 ---@param o konductor.CandidateOptions
@@ -180,13 +188,12 @@ function M.run(w, policy, o)
   function c.on_gone(session)
     c.memory.gone[session] = true
   end
-  local grant, outcome
-  repeat
-    grant, outcome, code, detail = step(c, policy)
-  until grant or outcome
-  local result = grant and work(c, policy, grant) or { outcome = outcome, code = code, detail = detail }
+  local ok, result = pcall(carry_out, c, policy)
   listen(c, nil)
   c:close()
+  if not ok then
+    error(result, 0) -- the script may catch it, and try again
+  end
   return result
 end
 

@@ -131,5 +131,43 @@ end
         self.assertEqual(self.cluster.start(script, env={"ROLE": "wait"}).wait(), 0)
 
 
+MARK = '''
+local k = require "konductor"
+local broken = "%s"
+local verbs = {
+  decide = function(record, me)
+    return { act = "take", why = "free", status = { session = me.session, fence = me.next_fence, op = me.op } }
+  end,
+  held = function(record, me) return record.status.session == me.session and record.status.fence == me.fence end,
+  renew = function(record, me) return { session = me.session, fence = me.fence, op = me.op } end,
+  release = function(record, me) return { fence = record.status.fence, op = me.op } end,
+}
+local policy = { kind = "Mark" }
+for name, verb in pairs(verbs) do
+  policy[name] = function(...)
+    if broken == name then error "broken" end
+    return verb(...)
+  end
+end
+local one = k.policy(policy)
+local function try()
+  return pcall(function() one("page"):with({}, function() k.exec { "true" } end) end)
+end
+print(try())
+broken = nil
+print(try())
+'''
+
+
+class Broken(ClusterTest):
+    def test_a_script_that_catches_an_error_of_its_policy_can_try_again(self):
+        for verb in ("decide", "held", "release"):
+            with self.subTest(verb):
+                done = self.cluster.run("run", self.cluster.script(MARK % verb), "--listen", "off")
+                first, second = done.stdout.splitlines()
+                self.assertRegex(first, r"^false\t.*broken")
+                self.assertEqual(second, "true", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
