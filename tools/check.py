@@ -381,7 +381,7 @@ def stage_static(run):
 def stage_image(run):
     """The image of the Dockerfile, and containers of it as a restricted pod has them."""
     image = built_by(run, "tools/image")
-    if image is not None:
+    if image is not None and run.api_server():
         e2e(run, ROOT / "build" / "dev" / "konductor", process_tests("tests/e2e/image"), {"KONDUCTOR_IMAGE": image})
 
 
@@ -450,7 +450,7 @@ STAGES = {
     "fuzz": stage_fuzz,
 }
 QUICK = ["build", "lint", "c", "lua", "lua-core", "e2e", "kube"]
-NEED_API_SERVER = {"kube", "kube-sanitizers", "bench", "static"}
+NEED_API_SERVER = {"kube", "kube-sanitizers", "bench", "static", "image"}
 
 
 def timed(run, name):

@@ -65,7 +65,7 @@ class Image:
         """As in a manifest: `command` is in the place of the image's entrypoint, words are its arguments."""
         return [*(command or self.config["config"]["Entrypoint"]), *words]
 
-    def bundle(self, argv, env, volumes, root):
+    def bundle(self, argv, env, volumes, root, host_network):
         """volumes: path in the container -> directory or file of this machine, or (that, "ro")."""
         made = self.config["config"]
         user, group = map(int, made["User"].split(":"))
@@ -80,16 +80,16 @@ class Image:
             "root": {"path": str(root or self.root), "readonly": True},
             "mounts": MOUNTS + [{"destination": path, "type": "bind", "source": str(source), "options": ["bind", how]}
                                 for path, (source, how) in binds],
-            "linux": {"namespaces": [{"type": kind} for kind in NAMESPACES]},
+            "linux": {"namespaces": [{"type": kind} for kind in NAMESPACES if kind != "network" or not host_network]},
         }
         directory = self.directory / uuid.uuid4().hex
         directory.mkdir()
         (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
         return directory
 
-    def start(self, *words, command=None, env=None, volumes=None, root=None):
+    def start(self, *words, command=None, env=None, volumes=None, root=None, host_network=False):
         """A container that runs; `root`, instead of the image's files, is the image of another program."""
-        return Container(self.bundle(self.command(words, command), env, volumes, root))
+        return Container(self.bundle(self.command(words, command), env, volumes, root, host_network))
 
     def run(self, *words, **how):
         """Runs a container to its end; gives its exit code and what it wrote."""
