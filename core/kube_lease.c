@@ -281,8 +281,9 @@ static int read_status(const cJSON *object, const cJSON *annotations, const char
 {
 	cJSON *status = NULL, *waiters = NULL;
 	int code = read_annotation(annotations, ours_status, &status, err);
-	if (code == 0)
-		code = read_annotation(annotations, ours_waiters, &waiters, err);
+	/* Without a queue somebody joins again: a damaged one is told of, and damages nothing else. */
+	if (code == 0 && read_annotation(annotations, ours_waiters, &waiters, err) != 0)
+		waiters = cJSON_CreateString("not JSON");
 	if (code == 0 && status == NULL)
 		status = cJSON_CreateObject();
 	if (code == 0 && !cJSON_IsObject(status))

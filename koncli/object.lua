@@ -196,7 +196,7 @@ function M.lease_lines(rec, view)
     { "Acquired", held and type(rec.status.acquired) == "string" and rec.status.acquired or nil },
     { "Renewals", held and ("%.0f"):format(view.renewals) or nil },
     { "TTL", view.spec.ttl_ms and duration.format(view.spec.ttl_ms) or nil },
-    { "Waiting", ("%d"):format(#view.waiters) },
+    { "Waiting", ("%d%s"):format(#view.waiters, view.is_garbled and ", and what is no waiter" or "") },
   }
   for _, waiter in ipairs(view.waiters) do
     lines[#lines + 1] = { "", ("%s, priority %d"):format(waiter.id, waiter.prio) }

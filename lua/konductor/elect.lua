@@ -11,6 +11,7 @@ local candidate = require "konductor.candidate"
 local exits = require "konductor.exits"
 local lease = require "konductor.lease"
 local priority = require "konductor.priority"
+local record_of = require "konductor.record"
 local ttl = require "konductor.ttl"
 
 local M = {}
@@ -35,37 +36,37 @@ local CROWD = 64
 
 local function landed_in_queue(me)
   return function(status, sent)
-    for _, waiter in ipairs(type(status.waiters) == "table" and status.waiters or {}) do
-      if waiter.session == me.session then
-        return not sent.preempt or sent.preempt.session ~= me.session
-          or status.preempt ~= nil and status.preempt.session == me.session
-      end
+    if not priority.place(record_of.waiters(status), me.session) then
+      return false
     end
-    return false
+    return not sent.preempt or sent.preempt.session ~= me.session
+      or status.preempt ~= nil and status.preempt.session == me.session
   end
 end
 
 -- One who is in the queue no more because it was given the hold has not left: the hold is to be passed on.
 local function left_the_queue(me)
   return function(status)
-    if status.session == me.session then
-      return false
-    end
-    for _, waiter in ipairs(type(status.waiters) == "table" and status.waiters or {}) do
-      if waiter.session == me.session then
-        return false
-      end
-    end
-    return true
+    return status.session ~= me.session and not priority.place(record_of.waiters(status), me.session)
   end
+end
+
+-- The queue as far as it can be read; somebody has edited the rest of it.
+local function queue_of(c)
+  local waiters, is_garbled = record_of.waiters(c.view.record.status)
+  if is_garbled and not c.has_complained then
+    c.has_complained = true
+    c:log("warn", "status.waiters has in it what is no waiter: that is passed over, and goes with the next write of "
+      .. "the queue")
+  end
+  return waiters
 end
 
 -- Joins at different times, and later after each conflict, so that a crowd does not fight
 -- over one record. Outside of a full queue there may be any number of others, and no hurry to
 -- take a place that becomes free; that comes back as the queue gets shorter.
 local function own_time(c, now)
-  local waiters = c.view.record.status.waiters
-  local count = waiters and #waiters or 0
+  local count = #queue_of(c)
   if not c.join_at or count < c.join_among / 2 then
     c.join_at = now + c.w.random(JITTER_MS * count * (c.crowd or 1) + 1)
     c.join_among = count
@@ -75,8 +76,8 @@ end
 
 -- There is nothing to do but wait: in the queue, or outside.
 local function settle(c)
-  local waiters = c.view.record.status.waiters
-  if waiters and #waiters > 0 and not priority.place(waiters, c.me.session) then
+  local waiters = queue_of(c)
+  if waiters[1] and not priority.place(waiters, c.me.session) then
     c.crowd = CROWD
   end
   c.join_at = nil

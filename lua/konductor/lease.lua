@@ -72,6 +72,11 @@ function M.held(rec, me)
   return s ~= nil and s.holder ~= "" and s.holder == me.holder and owner.keeps(s, me)
 end
 
+-- The queue, or nil when nobody is in it: an empty list has no place in a record.
+local function queue_of(v)
+  return v.waiters[1] and v.waiters or nil
+end
+
 -- Transitions --------------------------------------------------------------------------
 
 -- The status in which `me` holds with a confirmed time to live.
@@ -99,7 +104,7 @@ function M.acquire(rec, me)
     return nil, code, sentence
   end
   local s = hold(rec, v, me, ttl.next_fence(v.fence, rec.rev))
-  s.waiters = priority.drop_ahead(rec.status.waiters, me.session, prio_of(v, me))
+  s.waiters = priority.drop_ahead(queue_of(v), me.session, prio_of(v, me))
   return s
 end
 
@@ -125,7 +130,7 @@ function M.accept(rec, me)
     fence = ttl.next_fence(fence, rec.rev)
   end
   local s = hold(rec, v, me, fence)
-  s.waiters = priority.remove(rec.status.waiters, me.session)
+  s.waiters = priority.remove(queue_of(v), me.session)
   return s
 end
 
@@ -184,7 +189,7 @@ function M.release(rec, me)
   end
   local s = record.successor(rec)
   s.op, s.preempt = me.op, nil
-  local queue = priority.remove(s.waiters, me.session)
+  local queue = priority.remove(queue_of(v), me.session)
   local head = queue and queue[1]
   if not head or rec.deleting then
     s.waiters = nil
@@ -213,6 +218,7 @@ function M.revoke(rec, me)
   local s = record.successor(rec)
   free(s)
   s.fence, s.op, s.renewals, s.preempt, s.foreign = ttl.next_fence(v.fence, rec.rev), me.op, 0, nil, nil
+  s.waiters = queue_of(v)
   return s
 end
 
@@ -239,7 +245,7 @@ function M.join(rec, me)
     return nil, code, sentence
   end
   local prio, limit = prio_of(v, me), v.spec.queue_max
-  local queue = priority.remove(rec.status.waiters, me.session)
+  local queue = priority.remove(queue_of(v), me.session)
   if not priority.has_room(queue, prio, limit) then
     return nil, "busy", "the queue is full"
   end
@@ -256,11 +262,12 @@ end
 ---@param me konductor.LeaseMe
 ---@return table? status
 function M.leave(rec, me)
-  if not priority.place(rec.status.waiters, me.session) then
+  local v = record.lease(rec)
+  if not v or not priority.place(v.waiters, me.session) then
     return nil
   end
   local s = record.copy(rec.status)
-  s.waiters = priority.remove(s.waiters, me.session)
+  s.waiters = priority.remove(v.waiters, me.session)
   if s.preempt and s.preempt.session == me.session then
     s.preempt = nil
   end

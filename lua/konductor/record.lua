@@ -129,21 +129,38 @@ local function claim_into(view, status)
   list_at(status, "conditions", "status.")
 end
 
-local function waiters_of(status)
-  local list = list_at(status, "waiters", "status.")
-  for i = 1, #list do
-    local path = ("status.waiters[%d]."):format(i)
-    if string_at(list[i], "session", path, "") == "" then
-      wrong(path .. "session", "a session", list[i].session)
-    end
-    if string_at(list[i], "id", path, "") == "" then
-      wrong(path .. "id", "a holder", list[i].id)
-    end
-    if integer_at(list[i], "prio", path, nil, -M.MAX_INTEGER) == nil then
-      wrong(path .. "prio", "a whole number", nil)
-    end
+local function is_whole(value)
+  return type(value) == "number" and value == floor(value) and math.abs(value) <= M.MAX_INTEGER
+end
+
+local function is_waiter(entry)
+  return type(entry) == "table" and type(entry.session) == "string" and entry.session ~= ""
+    and type(entry.id) == "string" and entry.id ~= "" and is_whole(entry.prio)
+end
+
+--- The queue as far as it can be read. What is no waiter is passed over: a queue says who comes first and nothing of who
+--- holds, so without an entry somebody joins again, and by refusing it nobody would ever take over.
+---@param status table
+---@return konductor.Waiter[] waiters  that of the status itself where all is well
+---@return boolean is_garbled
+function M.waiters(status)
+  local list = status.waiters
+  if list == nil then
+    return EMPTY, false
+  elseif type(list) ~= "table" then
+    return EMPTY, true
   end
-  return list
+  local good, count, last = {}, 0, table.maxn(list)
+  for i = 1, last do
+    good[#good + 1] = is_waiter(list[i]) and list[i] or nil
+  end
+  for _ in pairs(list) do
+    count = count + 1
+  end
+  if count == #good and last == count then
+    return list, false
+  end
+  return good, true
 end
 
 local function view(rec, read)
@@ -181,6 +198,7 @@ end
 ---@field accepted boolean  false between the grant of a hand-over and its acceptance
 ---@field prio integer      of the holder
 ---@field waiters konductor.Waiter[]
+---@field is_garbled boolean  something in the queue is no waiter, and passed over
 ---@field preempt {session: string, prio: integer}?
 ---@field foreign boolean   held by a program that knows no queue and no fence
 
@@ -195,9 +213,9 @@ local function read_lease(spec, status)
     },
     holder = string_at(status, "holder", "status.", ""),
     accepted = boolean_at(status, "accepted", "status.", true),
-    waiters = waiters_of(status),
     foreign = boolean_at(status, "foreign", "status.", false),
   }
+  v.waiters, v.is_garbled = M.waiters(status)
   claim_into(v, status)
   v.prio = integer_at(status, "prio", "status.", v.spec.prio, -M.MAX_INTEGER)
   v.ttl_ms = v.ttl_ms or v.spec.ttl_ms

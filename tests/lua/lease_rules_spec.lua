@@ -4,6 +4,7 @@ package.path = "tests/lua/?.lua;" .. package.path
 local by_policy = require "lib.made_lease"
 local lease = require "konductor.lease"
 local made = require "lib.made"
+local record = require "konductor.record"
 
 local after, view = made.after, made.view
 local me, rec, held_by_a = by_policy.me, by_policy.rec, by_policy.held_by_a
@@ -89,11 +90,6 @@ describe("a lease that another program wrote", function()
     ["a condition that is no table"] = { conditions = { 5 } },
     ["a ttl of 0"] = { holder = "z", ttlMs = 0 },
     ["an unknown bound"] = { bound = "moon" },
-    ["waiters that are no list"] = { waiters = { a = {} } },
-    ["a waiter that is no table"] = { waiters = { "a" } },
-    ["a waiter without session"] = { waiters = { { id = "a", prio = 0 } } },
-    ["a waiter without name"] = { waiters = { { session = "a", prio = 0 } } },
-    ["a waiter without priority"] = { waiters = { { id = "a", session = "a" } } },
     ["a request that is no table"] = { preempt = true },
     ["an acceptance that is no boolean"] = { accepted = "yes" },
   }
@@ -104,6 +100,37 @@ describe("a lease that another program wrote", function()
       assert.truthy(action.why:find("^Lease x: status%."), action.why)
       assert.equal("corrupt", select(2, lease.acquire(rec(status), me "a")))
       assert.equal("corrupt", select(2, lease.join(rec(status), me "a")))
+    end)
+  end
+
+  local whole = { id = "pod-w", session = "w", prio = 0 }
+  local garbled = {
+    ["waiters that are no list"] = { a = {} },
+    ["waiters that are no table"] = 7,
+    ["a waiter that is no table"] = { "a", whole },
+    ["a waiter without session"] = { { id = "a", prio = 0 }, whole },
+    ["a waiter without name"] = { { session = "a", prio = 0 }, whole },
+    ["a waiter without priority"] = { whole, { id = "a", session = "a" } },
+    ["a waiter of half a priority"] = { whole, { id = "a", session = "a", prio = 0.5 } },
+    ["a hole in the queue"] = { [2] = whole },
+  }
+  for what, waiters in pairs(garbled) do
+    local rest = type(waiters) == "table" and not waiters.a and { whole } or nil
+
+    it("is held, joined, left and handed over without those when it has " .. what, function()
+      local held = { holder = "pod-z", session = "z", ttlMs = 1000, fence = 4, op = "o", waiters = waiters }
+      local joiner = me("a", { queue = true })
+      local queue = lease.decide(view(rec(held)), joiner, 0).status.waiters
+      assert.equal(rest and 2 or 1, #queue)
+      assert.equal("a", queue[#queue].session)
+      assert.is_nil(lease.leave(rec(held), joiner))
+      local free = rec { waiters = waiters }
+      assert.same(rest, lease.acquire(free, me("b", { priority = 5 })).waiters)
+      local holder = { holder = "pod-z", session = "z", fence = 4, op = "n", wall = made.WALL }
+      local status, first = lease.release(rec(held), holder)
+      assert.same({ rest and "w" or nil, nil }, { first, status.waiters })
+      assert.same(rest, lease.revoke(rec(held), { op = "n" }).waiters)
+      assert.is_true(record.lease(rec(held)).is_garbled)
     end)
   end
 

@@ -14,7 +14,7 @@ describe("the view of a record", function()
       spec = { ttl_ms = 15000, prio = 0, renewable = true, preempt = false, queue_max = 32 },
       foreign = false, holder = "",
       session = "", bound = "time", fence = 0, ttl_ms = 15000, renewals = 0, op = "", accepted = true,
-      prio = 0, waiters = {},
+      prio = 0, waiters = {}, is_garbled = false,
     }, v)
   end)
 

@@ -250,10 +250,20 @@ class Content(BadInput):
                 self.put({"konductor.io/spec": "{}", "konductor.io/status": status})
                 self.run_says([words], self.lease())
 
-    def test_waiters_that_are_nonsense(self):
-        self.put({"konductor.io/spec": "{}", "konductor.io/status": '{"fence":1,"holder":"","op":"a"}',
-                  "konductor.io/waiters": "7"})
-        self.run_says(["status.waiters is 7; a table is expected"], self.lease())
+    def test_waiters_that_are_nonsense_are_passed_over_and_written_anew(self):
+        """A queue says who comes first, and nothing of who holds."""
+        for text in ("7", "{{{", '[{"id":"x"},null]'):
+            with self.subTest(text):
+                a, b = self.holder_and_waiter()
+                self.annotate({"konductor.io/waiters": text})
+                joined = len(b.events("join"))
+                b.wait_event("join", count=joined + 1)
+                self.assertIn("status.waiters has in it what is no waiter", b.stderr)
+                self.assertEqual([w["id"] for w in json.loads(self.object()["metadata"]["annotations"]["konductor.io/waiters"])], ["b"])
+                self.assertTrue(a.running)
+                a.kill()
+                b.wait_event("start")
+                self.assertEqual(b.stop(), 143)
 
     def test_a_status_that_becomes_nonsense_while_work_runs(self):
         a, b = self.holder_and_waiter()

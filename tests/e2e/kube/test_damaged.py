@@ -62,12 +62,14 @@ class CustomResources(Damaged):
         self.damage(self.path("Once", "b") + "/status", {"status": {"session": "x", "fence": 7}})
         self.assert_listed("Once", [["a", "Executed"], ["b", "Damaged"], ["c", "Executed"]], "b", "Once b: status.ttlMs")
 
-    def test_a_lease_whose_status_says_what_cannot_be_hides_no_other(self):
-        self.leases("a", "b", "c")
+    def test_a_lease_whose_queue_says_what_cannot_be_is_not_damaged(self):
+        self.leases("a", "b")
         self.damage(self.path("Lease", "b") + "/status",
                     {"status": {"waiters": [{"id": "pod", "session": "", "prio": 1}]}})
-        self.assert_listed("Lease", [["a", "Available"], ["b", "Damaged"], ["c", "Available"]], "b", "status.waiters[1]")
-
+        said = self.koncli("lease", "list")
+        self.assertEqual([line.split()[:2] for line in said.stdout.splitlines()[1:]], [["a", "Available"], ["b", "Available"]])
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+        self.assertRegex(self.koncli("lease", "status", "b").stdout, r"Waiting +0, and what is no waiter\n")
 
     def test_a_nul_in_a_text_of_one_hides_no_other(self):
         self.done_onces("a", "b", "c")
