@@ -3,8 +3,7 @@
 --- The parser writes the script for its shell; the names of objects, which only the store knows, are added to it here:
 --- the shell asks `koncli NOUN list -o name` for them, in the place that the line names so far.
 
-local core = require "konductor.core"
-local exit = require "koncli.exit"
+local say = require "konductor.cli.say"
 
 local M = {}
 
@@ -123,8 +122,7 @@ function M.run(argv)
     return main.complain "completion takes one shell: bash, zsh or fish"
   end
   local parser = require("koncli.args").all(main.VERBS, main.PLAIN, main.OF_STORE)
-  core.write(1, (ADD[shell](parser["get_" .. shell .. "_complete"](parser), main.VERBS)))
-  return exit.OK
+  return say("koncli completion", (ADD[shell](parser["get_" .. shell .. "_complete"](parser), main.VERBS)))
 end
 
 return M

@@ -1,9 +1,10 @@
 --- `koncli help [NOUN [VERB]]`.
 
-local core = require "konductor.core"
-local exit = require "koncli.exit"
+local say = require "konductor.cli.say"
 
 local M = {}
+
+local TITLE = "koncli help"
 
 M.OVERVIEW = [[
 koncli: checks and simple operations from a shell, on what konductor coordinates.
@@ -48,18 +49,15 @@ function M.run(argv)
   local main = require "koncli.main"
   local noun, verb = argv[1], argv[2]
   if noun and main.is_of_store(noun) and not verb then
-    core.write(1, require("koncli.args").help(noun, require("koncli." .. noun)))
-    return exit.OK
+    return say(TITLE, require("koncli.args").help(noun, require("koncli." .. noun)))
   elseif not noun or (main.is_word(noun) and not (verb and main.VERBS[noun])) then
-    core.write(1, M.OVERVIEW)
-    return exit.OK
+    return say(TITLE, M.OVERVIEW)
   end
   local wrong = main.unknown(noun, verb)
   if wrong then
     return main.complain(wrong)
   end
-  core.write(1, require("koncli.args").help(noun .. " " .. verb, require(("koncli.%s.%s"):format(noun, verb))))
-  return exit.OK
+  return say(TITLE, require("koncli.args").help(noun .. " " .. verb, require(("koncli.%s.%s"):format(noun, verb))))
 end
 
 return M

@@ -1,7 +1,7 @@
 --- `koncli version`.
 
 local core = require "konductor.core"
-local exit = require "koncli.exit"
+local say = require "konductor.cli.say"
 
 local M = {}
 
@@ -10,11 +10,9 @@ local M = {}
 function M.run(argv)
   local version = core.version()
   if #argv == 0 then
-    core.write(1, ("koncli %s\n"):format(version.konductor))
-    return exit.OK
+    return say("koncli version", ("koncli %s\n"):format(version.konductor))
   elseif #argv == 2 and (argv[1] == "-o" or argv[1] == "--output") and argv[2] == "json" then
-    core.write(1, core.json.encode(version) .. "\n")
-    return exit.OK
+    return say("koncli version", core.json.encode(version) .. "\n")
   end
   return require("koncli.main").complain "version takes no argument but -o json"
 end

@@ -65,9 +65,8 @@ function M.run(given)
   local parser = require("konductor.cli.parser").all(require("konductor.cli.main").commands, args.options_of)
   local scripts = core.embedded_list()
   table.sort(scripts)
-  core.write(1, ADD[options.shell](parser["get_" .. options.shell .. "_complete"](parser),
-    "@" .. table.concat(scripts, " @")))
-  return 0
+  return require "konductor.cli.say"("konductor completion", (ADD[options.shell](
+    parser["get_" .. options.shell .. "_complete"](parser), "@" .. table.concat(scripts, " @"))))
 end
 
 return M

@@ -3,6 +3,7 @@
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
 local crds = require "konductor.kube.crds"
+local say = require "konductor.cli.say"
 local yaml = require "konductor.kube.yaml"
 
 local M = {}
@@ -15,17 +16,10 @@ function M.run(given)
     return code
   end
   local list = crds.all()
-  local ok, _, detail
   if options.output == "json" then
-    ok, _, detail = core.write(1, core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
-  else
-    ok, _, detail = core.write(1, crds.HEAD .. yaml.stream(list))
+    return say("konductor crds", core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
   end
-  if not ok then
-    core.write(2, ("konductor crds: %s\n"):format(detail))
-    return core.exit_code "system"
-  end
-  return 0
+  return say("konductor crds", crds.HEAD .. yaml.stream(list))
 end
 
 return M

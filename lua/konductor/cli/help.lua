@@ -1,8 +1,11 @@
 --- `konductor help [COMMAND|scripts|@NAME]`.
 
 local core = require "konductor.core"
+local say = require "konductor.cli.say"
 
 local M = {}
+
+local TITLE = "konductor help"
 
 local OVERVIEW = [[
 konductor: many copies of a program start at once; some step must be done once, first, by one of
@@ -68,8 +71,7 @@ end
 local function help_script(topic)
   local said = about(topic:sub(2))
   if said then
-    core.write(1, said)
-    return 0
+    return say(TITLE, said)
   end
   local _, sentence = require("konductor.cli.source").read(topic)
   return require("konductor.cli.main").complain(sentence)
@@ -80,23 +82,19 @@ end
 function M.run(given)
   local topic = given[1]
   if not topic or topic == "help" then
-    core.write(1, OVERVIEW)
-    return 0
+    return say(TITLE, OVERVIEW)
   elseif topic == "scripts" then
-    core.write(1, scripts())
-    return 0
+    return say(TITLE, scripts())
   elseif topic:sub(1, 1) == "@" then
     return help_script(topic)
   elseif topic == "version" then
-    core.write(1, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
-    return 0
+    return say(TITLE, "Usage: konductor version [-o json]\n\nThis program and the libraries in it.\n")
   end
   local describe = require("konductor.cli.args").options_of(topic)
   if not describe then
     return require("konductor.cli.main").unknown_command(topic, { "scripts" })
   end
-  core.write(1, require("konductor.cli.parser").new(topic, describe):get_help() .. "\n")
-  return 0
+  return say(TITLE, require("konductor.cli.parser").new(topic, describe):get_help() .. "\n")
 end
 
 return M

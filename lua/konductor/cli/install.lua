@@ -17,8 +17,7 @@ function M.run(given)
     core.write(2, ("konductor install: %s\n"):format(detail))
     return core.exit_code(word)
   end
-  core.write(1, path .. "\n")
-  return 0
+  return require "konductor.cli.say"("konductor install", path .. "\n")
 end
 
 return M

@@ -4,6 +4,7 @@
 
 local argparse = require "argparse"
 local core = require "konductor.core"
+local say = require "konductor.cli.say"
 local text = require "konductor.text"
 
 local M = {}
@@ -49,6 +50,24 @@ local function stray_in(title, given)
     text.quote(stray), title, given.script, table.concat(given.stray, " "))
 end
 
+-- "--timeout -1s": what begins like a number is no option, but the value of the one before it.
+local function with_negatives(parser, args)
+  local valued, joined = {}, {}
+  for _, option in ipairs(parser._options) do
+    for _, alias in ipairs(option._maxargs > 0 and option._aliases or {}) do
+      valued[alias] = alias:find "^%-%-"
+    end
+  end
+  for _, arg in ipairs(args) do
+    if valued[joined[#joined]] and arg:find "^%-[%d.]" then
+      joined[#joined] = joined[#joined] .. "=" .. arg
+    else
+      joined[#joined + 1] = arg
+    end
+  end
+  return joined
+end
+
 --- Reads arguments with a parser. Without a result the command is over, with this code.
 ---@param make fun(): table  the parser
 ---@param title string  of the command, for complaints
@@ -64,10 +83,10 @@ function M.read(make, title, help, args)
       error("", 0) -- leaves the parser, before it misses arguments
     end,
   }
+  args = with_negatives(parser, args)
   local ok, done, given = pcall(parser.pparse, parser, args)
   if asked_help then
-    core.write(1, make():get_help() .. "\n")
-    return nil, 0
+    return nil, say(title, make():get_help() .. "\n")
   elseif not ok then
     error(done, 0)
   end

@@ -12,7 +12,7 @@ local M = {}
 --- What is understood of an option or argument; the others of these matter for texts alone.
 local UNDERSTOOD = {
   key = true, takes_value = true, choices = true, default = true, args = true,
-  argname = true, description = true, hidden = true,
+  argname = true, description = true, hidden = true, overwrite = true,
 }
 
 --- An option or argument: any method called on it is noted with what it was given.
@@ -97,10 +97,11 @@ local function take_option(parser, given, args, i)
     return i
   end
   local value = args[i + 1]
-  if not value or value:sub(1, 1) == "-" or not accepts(option, value) then
+  if not value or value:sub(1, 1) == "-" or not accepts(option, value) or rawget(option, "taken") then
     return nil
   end
   given[option.key] = value
+  rawset(option, "taken", rawget(option, "overwrite") == false)
   return i + 1
 end
 

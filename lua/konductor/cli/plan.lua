@@ -3,6 +3,7 @@
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
 local plan = require "konductor.plan"
+local say = require "konductor.cli.say"
 local schema = require "konductor.api.schema"
 local setup = require "konductor.cli.setup"
 local source = require "konductor.cli.source"
@@ -87,8 +88,7 @@ function M.run(given, command)
       return complain(detail, word)
     end
   end
-  core.write(1, plan.render(view, options.output))
-  return 0
+  return say("konductor plan", plan.render(view, options.output))
 end
 
 return M

@@ -4,6 +4,7 @@ local args = require "konductor.cli.args"
 local core = require "konductor.core"
 local names = require "konductor.names"
 local rights = require "konductor.kube.rights"
+local say = require "konductor.cli.say"
 local setup = require "konductor.cli.setup"
 local source = require "konductor.cli.source"
 local text = require "konductor.text"
@@ -166,11 +167,9 @@ function M.run(given, command)
     list[2] = rights.binding(options.name, namespace, options.service_account)
   end
   if options.output == "json" then
-    core.write(1, core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
-  else
-    core.write(1, head(options, store, loaded.asked, notes) .. yaml.stream(list))
+    return say("konductor rbac", core.json.encode { apiVersion = "v1", kind = "List", items = list } .. "\n")
   end
-  return 0
+  return say("konductor rbac", head(options, store, loaded.asked, notes) .. yaml.stream(list))
 end
 
 return M
