@@ -257,7 +257,7 @@ end
 --- How far the clocks of the store's servers may be apart: what a first look allows for.
 ---@return integer ms
 function Command:skew_ms()
-  return self.choice.connection and require("konductor.oneshot").SKEW_MS or 0
+  return self.choice.connection and ttl.SKEW_MS or 0
 end
 
 --- The shortest hold that the store grants; nil: it has no say in that.

@@ -40,6 +40,7 @@ function M.options(command, more)
   more.name, more.work = options.name, { argv = options.command, foreground = true }
   more.wait, more.run_timeout_ms = options.wait, options.run_timeout_ms
   more.timeout_ms = options.wait and options.timeout_ms or nil
+  more.skew_ms = command:skew_ms()
   more.patience = oneshot.patience(command.world, more)
   more.on_state = wait.shown(command, function() command.started = true end)
   return more

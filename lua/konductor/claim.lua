@@ -13,6 +13,7 @@
 ---   "error"       `code` says why: the store, a right, a damaged record
 
 local candidate = require "konductor.candidate"
+local moment = require "konductor.moment"
 local once = require "konductor.once"
 local record_of = require "konductor.record"
 local spec_of = require "konductor.spec"
@@ -284,7 +285,11 @@ local POLICY = { renew = once.heartbeat, held = once.held, renewable = true }
 local function claim(c)
   while true do
     local grant, report = step(c)
-    if grant then
+    local at = report and report.outcome == "busy" and moment.more(c, report.until_ms)
+    if at then
+      c:pause(at)
+      report = nil
+    elseif grant then
       local result, h = c:run(POLICY, grant.base, grant.fence, { attempt = grant.attempt, version = grant.version })
       report = after_work(c, grant, result, h)
     end
@@ -301,6 +306,7 @@ end
 function M.run(w, o)
   local me = {
     version = o.version, mode = o.mode, max_attempts = o.max_attempts, backoff_ms = o.backoff_ms, bound = "process",
+    skew_ms = o.wait == false and o.skew_ms or nil,
   }
   local c, code, detail = candidate.new(w, KIND, o, me)
   if not c then

@@ -10,6 +10,7 @@
 local candidate = require "konductor.candidate"
 local exits = require "konductor.exits"
 local lease = require "konductor.lease"
+local moment = require "konductor.moment"
 local priority = require "konductor.priority"
 local record_of = require "konductor.record"
 local ttl = require "konductor.ttl"
@@ -174,8 +175,11 @@ end
 
 local function candidacy(c)
   while true do
-    local grant, outcome, code, detail = step(c)
-    if grant or outcome then
+    local grant, outcome, code, detail, until_ms = step(c)
+    local at = outcome == "busy" and moment.more(c, until_ms)
+    if at then
+      c:pause(at)
+    elseif grant or outcome then
       return grant, outcome, code, detail
     end
   end
@@ -296,6 +300,7 @@ M.step, M.withdraw = step, withdraw
 ---@return konductor.ElectResult
 function M.run(w, o)
   local me = { priority = o.priority, preempt = o.preempt, bound = "process", queue = o.wait ~= false }
+  me.skew_ms = o.wait == false and o.skew_ms or nil
   local c, code, detail = candidate.new(w, KIND, o, me)
   if not c then
     return { outcome = "error", code = code, detail = detail }

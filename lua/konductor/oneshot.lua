@@ -15,18 +15,15 @@ local candidate = require "konductor.candidate"
 local cas = require "konductor.cas"
 local duration = require "konductor.duration"
 local lease = require "konductor.lease"
+local moment = require "konductor.moment"
 local once = require "konductor.once"
 local patience = require "konductor.patience"
 local ttl = require "konductor.ttl"
 
 local M = {}
 
---- How far the clocks of a store's servers may be apart.
-M.SKEW_MS = 5000
 --- How long one who does not wait bears with a store that does not answer.
 M.PATIENCE_MS = 10000
---- How soon a store that knows of a dead holder says so.
-local PEER_MS = 50
 
 ---@class konductor.OneshotOptions
 ---@field name string
@@ -120,18 +117,6 @@ local function step(c, policy)
   return policy.step(c)
 end
 
--- What may be had in a moment: by then the store has told of a dead holder, or those ahead in the queue had their turn.
-local function moment(c, result)
-  local status = c.view.record and c.view.record.status or {}
-  if c.view.peer and not c.view.gone and not c.had_news then
-    c.had_news = true
-    return c.w.now() + PEER_MS
-  elseif c.kind == "Lease" and (status.holder or "") == "" and result.until_ms and not c.had_turn then
-    c.had_turn = true
-    return result.until_ms
-  end
-end
-
 -- A grant that is over before it is known is none: its holder would start with no time left.
 local function in_time(c, grant)
   return c.w.now() < ttl.kill_at(grant.base, c.me.ttl_ms)
@@ -168,7 +153,7 @@ local function run(c, policy)
     if grant then
       return granted(c, grant, policy)
     elseif result then
-      local at = result.outcome == "busy" and moment(c, result)
+      local at = result.outcome == "busy" and moment.more(c, result.until_ms)
       if not at then
         return explained(c, result)
       end

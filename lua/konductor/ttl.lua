@@ -67,6 +67,9 @@ function M.answer_ms(ttl_ms)
   return max(1, min(3000, floor(ttl_ms / 5)))
 end
 
+--- How far the clocks of the servers of one store may be apart.
+M.SKEW_MS = 5000
+
 --- Whether a command that cannot stay and watch may take over now, judged by the age of
 --- the last write on the store's own clock.
 ---@param age_ms integer?  nil: the store cannot tell, so no

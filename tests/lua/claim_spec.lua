@@ -260,6 +260,23 @@ describe("a replica that does not wait", function()
     assert.is_true(result.until_ms > 0)
   end)
 
+  it("takes over from an executor that is dead at once, from one that vanished when its claim lapses", function()
+    for _, peers in ipairs { true, false } do
+      local s = world { peers = peers }
+      local a = line_up(s, "a")
+      a:crash()
+      local tries, outcome = 0
+      repeat
+        s:run_for(500)
+        local o = { wait = false, skew_ms = 0, work = { argv = { "brief" } } }
+        outcome, tries = play.finish(s, s:start("b" .. tries, replica(o))).outcome, tries + 1
+      until outcome ~= "busy" or tries == 100
+      assert.equal("ran", outcome)
+      assert.equal(peers, tries == 1)
+      play.judge(s)
+    end
+  end)
+
   it("says retry after its own failed attempt, failed after the last one", function()
     local s = world()
     local o = { wait = false, work = { argv = { "fails" } }, max_attempts = 2 }

@@ -2,6 +2,7 @@ package.path = "tests/lua/?.lua;" .. package.path
 local cast = require "lib.cast"
 local elect = require "konductor.elect"
 local play = require "lib.play"
+local ttl = require "konductor.ttl"
 
 local COMMANDS = {
   serve = { run_ms = 3600000, term_ms = 100 },
@@ -82,6 +83,35 @@ describe("a lease that is free", function()
     assert.equal("busy", result.outcome)
     assert.is_truthy(result.detail:find("held by a", 1, true))
     assert.is_nil(stored(s).status.waiters)
+  end)
+
+  it("of a holder that is dead is had at once without waiting, where the store tells of deaths", function()
+    local s = world()
+    local a = line_up(s, "a")
+    s:run_for(1000)
+    a:crash()
+    local b = s:start("b", candidate { wait = false, skew_ms = 0, work = { argv = { "fails" } } })
+    assert.equal("ran", play.finish(s, b).outcome)
+    play.judge(s)
+  end)
+
+  it("of a holder that vanished is had without waiting when it has lapsed by the store's clock, not before", function()
+    for _, skew_ms in ipairs { 0, 5000 } do
+      local s = world { peers = false }
+      local a = line_up(s, "a")
+      a:crash()
+      local from, tries, outcome = s:time_ms(), 0
+      repeat
+        s:run_for(500)
+        local o = { wait = false, skew_ms = skew_ms, work = { argv = { "fails" } } }
+        outcome, tries = play.finish(s, s:start("b" .. tries, candidate(o))).outcome, tries + 1
+      until outcome ~= "busy" or tries == 100
+      assert.equal("ran", outcome)
+      local age_ms = s:time_ms() - from
+      local free_ms = 15750 + ttl.GRAIN_MS + skew_ms -- since the last renewal
+      assert.is_true(age_ms > free_ms - 5000 and age_ms < free_ms + 2500, "after " .. age_ms)
+      play.judge(s)
+    end
   end)
 
   it("is given up after the time of the wait, and the queue is left", function()

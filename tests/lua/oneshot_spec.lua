@@ -15,7 +15,7 @@ local leader = cast.replica_of(elect.run, function()
 end)
 
 local function options(more)
-  local o = { name = "x", default_ttl_ms = 600000, spec = { ttl = "10m" }, wait = false, skew_ms = oneshot.SKEW_MS }
+  local o = { name = "x", default_ttl_ms = 600000, spec = { ttl = "10m" }, wait = false, skew_ms = ttl.SKEW_MS }
   for key, value in pairs(more or {}) do
     o[key] = value
   end
@@ -72,7 +72,7 @@ describe("a grant that outlives its process", function()
       result = play.finish(s, s:start("b", shell()))
     until result.outcome == "granted" or s:time_ms() > from + 60000
     assert.equal("granted", result.outcome)
-    assert.is_true(s:time_ms() - from > 10500 + ttl.GRAIN_MS + oneshot.SKEW_MS)
+    assert.is_true(s:time_ms() - from > 10500 + ttl.GRAIN_MS + ttl.SKEW_MS)
     assert.is_true(s:time_ms() - from < 22000)
   end)
 

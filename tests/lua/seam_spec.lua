@@ -13,8 +13,8 @@ local OUTSIDE = {
 }
 
 --- Files that carry decisions out: they have a world. The rest is pure.
-local AT_THE_EDGE = { "cas", "observe", "hold", "patience", "candidate", "elect", "claim", "oneshot", "policy",
-  "runner_flow" }
+local AT_THE_EDGE = { "cas", "observe", "hold", "patience", "candidate", "elect", "claim", "await", "moment", "oneshot",
+  "policy", "runner_flow" }
 
 local ALLOWED = {
   "assert", "error", "getmetatable", "ipairs", "math", "next", "pairs", "pcall", "rawget", "rawset", "require",

@@ -11,6 +11,7 @@ local failure = require "konductor.failure"
 local schema = require "konductor.api.schema"
 local script = require "konductor.script"
 local spec = require "konductor.spec"
+local ttl = require "konductor.ttl"
 
 local M = {}
 
@@ -75,6 +76,11 @@ local function world_of(context)
   return require("konductor.api.nested").world(context, exec.current(context))
 end
 
+-- For one who does not wait: how far a store's clocks may be apart that judge a holder who may have vanished.
+local function skew_of(context)
+  return context.shortest_hold and context.shortest_hold() and ttl.SKEW_MS or 0
+end
+
 local function results_of(outcome)
   return unpack(outcome.values or { true }, 2, table.maxn(outcome.values or { true }))
 end
@@ -104,7 +110,7 @@ local function hold(self, given, fn, verb, wait)
   local result = of.run(world_of(context), {
     name = name, ttl_ms = checked.ttl, work = work, wait = wait, timeout_ms = wait and checked.timeout or nil,
     run_timeout_ms = checked.run_timeout, grace_ms = checked.grace, stop_grace_ms = context.grace_ms,
-    on_state = context.on_state,
+    skew_ms = not wait and skew_of(context) or nil, on_state = context.on_state,
   }, checked)
   if result.outcome == "ran" and outcome.failure == nil and not result.work.timed_out then
     return result, outcome
@@ -175,6 +181,7 @@ function Once:run(given, fn)
   local options = spec.claim(context, name, checked)
   options.work, options.wait = work, checked.wait ~= false
   options.timeout_ms = options.wait and checked.wait_timeout or nil
+  options.skew_ms = not options.wait and skew_of(context) or nil
   local result = require("konductor.claim").run(world_of(context), options)
   if result.outcome == "ran" then
     return true

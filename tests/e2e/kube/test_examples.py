@@ -217,6 +217,20 @@ class Pods(Examples):
         self.start("report-3")
         self.assertEqual(self.wait_lines("begun", 2), ["make-report report-1", "make-report report-3"])
 
+    def test_singleton_starts_again_when_the_lease_of_a_run_that_vanished_is_over(self):
+        self.apply("singleton")
+        first = self.start("report-0", TTL="3s")
+        self.wait_lines("begun", 1)
+        first.kill()
+
+        def started():
+            number = len(self.cluster.replicas)
+            run = self.start(f"report-{number}", TTL="3s")
+            wait_for(lambda: run.process.poll() is not None or len(self.lines("begun")) > 1, what="a run or its end")
+            return len(self.lines("begun")) > 1
+
+        wait_for(started, what="a run after the one that vanished", describe=self.cluster.describe)
+
     def test_flock_waits_for_whoever_has_the_lock(self):
         self.apply("flock")
         first = self.start("backup-1")

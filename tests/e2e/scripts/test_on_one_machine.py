@@ -57,6 +57,35 @@ class RunOnce(OnOneMachine):
         wait_for(again, what="the second run, when the time of the record is over")
 
 
+class Singleton(OnOneMachine):
+    def test_a_run_that_was_killed_keeps_the_next_one_out_no_longer_than_it_lives(self):
+        first = self.cluster.start("@singleton", command=["sleep", "1000"], env={"TTL": "1h"})
+        first.wait_event("start")
+        first.kill()
+
+        def ran():
+            code, said = self.run_to_end("@singleton", "touch", "ran", TTL="1h")
+            self.assertEqual(code, 0)
+            return "not started" not in said
+
+        wait_for(ran, what="a run after the one that was killed")
+        self.assertTrue((self.cluster.directory / "ran").exists())
+
+
+    def test_koncli_that_does_not_wait_takes_over_from_what_was_killed_too(self):
+        for kind, words in (("lease", ["--ttl", "1h"]), ("once", ["--no-wait"])):
+            script = {"lease": 'k.lease "x" { ttl = "1h", main = { "sleep", "1000" } }',
+                      "once": 'k.once "x" { hold = "1h", run = { "sleep", "1000" } }'}[kind]
+            first = self.cluster.start(self.cluster.script('local k = require "konductor"\n' + script))
+            first.wait_event("start")
+            first.kill()
+            koncli = joi.link(self.cluster, "koncli")
+            run = lambda argv=(koncli, kind, "run", "x", *words, "--", "touch", kind): subprocess.run(
+                argv, env=self.cluster.env(), cwd=self.cluster.directory, capture_output=True, check=False).returncode == 0
+            wait_for(run, what=f"koncli {kind} run")
+            self.assertTrue((self.cluster.directory / kind).exists())
+
+
 class Flock(OnOneMachine):
     def hold(self, *words):
         holder = self.cluster.start("@flock", command=[*words, "sleep", "1000"])
