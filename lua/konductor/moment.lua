@@ -14,7 +14,7 @@ function M.more(c, until_ms)
   local status = c.view.record and c.view.record.status or {}
   if not c.me.skew_ms then
     return nil
-  elseif c.view.peer and not c.view.gone and not c.had_news then
+  elseif not c.had_news and (c.view.peer and not c.view.gone or c.peers and next(c.peers)) then
     c.had_news = true
     return c.w.now() + PEER_MS
   elseif c.kind == "Lease" and (status.holder or "") == "" and until_ms and not c.had_turn then

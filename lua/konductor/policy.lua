@@ -7,6 +7,7 @@
 --- release after its last descendant. What one policy can get wrong is only its own rule.
 
 local candidate = require "konductor.candidate"
+local moment = require "konductor.moment"
 local text = require "konductor.text"
 local ttl = require "konductor.ttl"
 
@@ -45,10 +46,18 @@ local M = {}
 ---@field work? konductor.HoldResult
 ---@field token? integer
 
+--- Whether one who does not stay to watch may take a holder for gone: nobody has written anything for that long.
+local function is_over(c, holder)
+  return c.me.skew_ms ~= nil and ttl.oneshot_expired(c.view.record.age_ms, holder.ttlMs, c.me.skew_ms)
+end
+
 --- Since when each holder has stood as it is. Those that are not asked for again are forgotten.
 local function new_memory(c)
   local memory = { last = {}, now = {}, gone = {} }
   function c.me.lapses_at(holder)
+    if is_over(c, holder) then
+      return 0
+    end
     local key = holder.session .. " " .. holder.op
     local since = memory.last[key] or memory.now[key] or c.w.now()
     memory.now[key] = since
@@ -128,10 +137,16 @@ local function step(c, policy)
       return { fence = fence, base = base }
     end
     return nil, base and "error", base, why
-  elseif c.o.wait == false then
-    return nil, "busy", nil, action.why
   end
   listen(c, action.peers)
+  if c.o.wait == false then
+    local at = moment.more(c)
+    if not at then
+      return nil, "busy", nil, action.why
+    end
+    c:pause(at)
+    return
+  end
   c:say(action)
   c:stand(action.until_ms)
 end
@@ -180,7 +195,8 @@ end
 ---@param o konductor.CandidateOptions
 ---@return konductor.PolicyResult
 function M.run(w, policy, o)
-  local c, code, detail = candidate.new(w, policy.kind, o, {})
+  local me = { skew_ms = o.wait == false and o.skew_ms or nil }
+  local c, code, detail = candidate.new(w, policy.kind, o, me)
   if not c then
     return { outcome = "error", code = code, detail = detail }
   end
