@@ -54,7 +54,9 @@ function M.complain(sentence)
 end
 
 -- What other programs call a verb.
-local ELSEWHERE = { get = "status", describe = "status", show = "status", ls = "list", rm = "delete", remove = "delete" }
+local ELSEWHERE = {
+  get = "status", describe = "status", show = "status", ls = "list", rm = "delete", remove = "delete",
+}
 
 -- The end of a sentence about a word that is not in the list.
 local function instead(word, list)

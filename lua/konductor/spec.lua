@@ -36,8 +36,8 @@ function M.kept_otherwise(wanted, record)
   if not wanted_ms or own_ms == wanted_ms then
     return nil
   end
-  return ("its record was made before and is kept %s, not for %s: change spec.ttl of the object, or delete it to have it "
-    .. "made anew"):format(own_ms and "for " .. duration.format(own_ms) or "for ever", duration.format(wanted_ms))
+  return ("its record was made before and is kept %s, not for %s: change spec.ttl of the object, or delete it to have "
+    .. "it made anew"):format(own_ms and "for " .. duration.format(own_ms) or "for ever", duration.format(wanted_ms))
 end
 
 --- What a stage or once runs, as claim.run wants it; `work`, `wait` and `timeout_ms` are the

@@ -36,7 +36,7 @@ describe("a Kubernetes Event", function()
       { "fail", { attempts = 3, final = true }, "FailedForGood", "Warning", "none is left" },
       { "lost", { fence = 4, why = "taken" }, "HoldLost", "Warning", "(taken)" },
       { "superseded", { fence = 4, theirs = 9 }, "Superseded", "Warning", "may be done twice" },
-      { "revoke", { from = "pod-b", fence = 4 }, "Revoked", "Warning", "by force from pod-b, who had it under fence 4" },
+      { "revoke", { from = "pod-b", fence = 4 }, "Revoked", "Warning", "by force from pod-b, who had it" },
     } do
       local event = describe_event(case[1], case[2])
       assert.same({ case[3], case[4] }, { event.reason, event.type })
