@@ -18,7 +18,8 @@ from lib import PATIENCE, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 # Without cgroups, which a test need not have; crun wants to see a kind of them that it knows all the same.
-CRUN = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec crun --cgroup-manager=disabled "$@"', "crun"]
+CRUN = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec crun --cgroup-manager=disabled "$@"',
+        "crun"]
 NAMESPACES = ("pid", "mount", "ipc", "uts", "network")
 MOUNTS = [
     {"destination": "/proc", "type": "proc", "source": "proc"},

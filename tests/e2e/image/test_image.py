@@ -90,14 +90,15 @@ class Containers(ImageTest):
         container = self.image.start("run", "/etc/konductor/init.lua", env={"KONDUCTOR_STORE": "sqlite:/state/db"},
                                      volumes={"/state": state, "/etc/konductor": (scripts, "ro")})
         self.addCleanup(container.__exit__)
+        container.wait_said("main: started koncli")
         wait_for(lambda: container.exec("/konductor", "probe").returncode == 0, what="ready", describe=container.said)
         return container, state
 
     def test_each_name_answers_as_what_it_is(self):
-        for command, said in ((["konductor"], "konductor run"), (["koncli"], "koncli once"), (["kubectl-konductor"], "koncli once"),
-                              (["just-one-init"], "just-one-init")):
-            with self.subTest(command):
-                self.assertIn(said, self.run_well("--help", command=command))
+        for name, said in {"konductor": "konductor run", "koncli": "koncli once", "kubectl-konductor": "koncli once",
+                           "just-one-init": "just-one-init"}.items():
+            with self.subTest(name):
+                self.assertIn(said, self.run_well("--help", command=[name]))
 
     def test_luas_compiler_is_on_and_can_be_turned_off(self):
         self.assertIn("(JIT on)", self.run_well("version"))

@@ -68,9 +68,10 @@ class Sbom(ImageTest):
         self.assertEqual(sorted(notices), sorted(declared))
 
     def test_it_describes_this_program(self):
-        own = self.packages["konductor"]
-        self.assertEqual([{"algorithm": "SHA256", "checksumValue": hashlib.sha256(self.program).hexdigest()}], own["checksums"])
-        described = [each["relatedSpdxElement"] for each in self.sbom["relationships"] if each["relationshipType"] == "DESCRIBES"]
+        own, checksum = self.packages["konductor"], hashlib.sha256(self.program).hexdigest()
+        self.assertEqual([{"algorithm": "SHA256", "checksumValue": checksum}], own["checksums"])
+        described = [each["relatedSpdxElement"] for each in self.sbom["relationships"]
+                     if each["relationshipType"] == "DESCRIBES"]
         self.assertEqual([own["SPDXID"]], described)
 
     def test_its_versions_are_those_that_the_program_tells(self):
@@ -101,8 +102,8 @@ class Sbom(ImageTest):
                 reference, = package["externalRefs"]
                 self.assertEqual(("PACKAGE-MANAGER", "purl"), (reference["referenceCategory"], reference["referenceType"]))
                 version = re.sub(r"[^\w.~-]", lambda found: f"%{ord(found[0]):02X}", package["versionInfo"])
-                self.assertRegex(reference["referenceLocator"],
-                                 rf"\Apkg:deb/[a-z]+/{re.escape(name)}@{re.escape(version)}\?arch=source&distro=[a-z]+-[\d.]+\Z")
+                wanted = rf"pkg:deb/[a-z]+/{re.escape(name)}@{re.escape(version)}\?arch=source&distro=[a-z]+-[\d.]+"
+                self.assertRegex(reference["referenceLocator"], rf"\A{wanted}\Z")
 
 
 if __name__ == "__main__":
