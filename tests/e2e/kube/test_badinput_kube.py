@@ -255,11 +255,12 @@ class Content(BadInput):
         for text in ("7", "{{{", '[{"id":"x"},null]'):
             with self.subTest(text):
                 a, b = self.holder_and_waiter()
-                self.annotate({"konductor.io/waiters": text})
                 joined = len(b.events("join"))
+                self.annotate({"konductor.io/waiters": text})
                 b.wait_event("join", count=joined + 1)
                 self.assertIn("status.waiters has in it what is no waiter", b.stderr)
-                self.assertEqual([w["id"] for w in json.loads(self.object()["metadata"]["annotations"]["konductor.io/waiters"])], ["b"])
+                queue = json.loads(self.object()["metadata"]["annotations"]["konductor.io/waiters"])
+                self.assertEqual([waiter["id"] for waiter in queue], ["b"])
                 self.assertTrue(a.running)
                 a.kill()
                 b.wait_event("start")
