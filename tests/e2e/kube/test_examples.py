@@ -9,6 +9,7 @@ import re
 import subprocess
 import unittest
 
+import just_one_init as joi
 from kube.cluster import shared_cluster
 from kube.test_crds import install
 from lib import ROOT, ClusterTest, binary, wait_for
@@ -63,7 +64,9 @@ class Manifests(Examples):
         return role["kind"], role["metadata"]["name"], role.get("rules"), role.get("roleRef"), subjects
 
 
-class Pods(Examples):
+class InPods(Examples):
+    how = {}
+
     def apply(self, name):
         """Makes an example; its pod and how many of them there are at once, as the server has it."""
         self.kubectl("apply", "-f", str(ROOT / "deploy" / "examples" / f"{name}.yaml"))
@@ -90,7 +93,7 @@ class Pods(Examples):
         given = {each["name"]: each["value"] for each in container.get("env", [])}
         inside = {"KONDUCTOR_STORE": None, "PATH": f"{self.cluster.directory}/bin:{os.environ['PATH']}", **self.api.pod_env()}
         return self.cluster.start(script, command=words[1:], name=name, wrapper=self.api.pod_argv(self.mounted),
-                                  env={**inside, **given, **env})
+                                  env={**inside, **given, **env}, **self.how)
 
     def start_all(self, count, **env):
         return [self.start(f"pod-{number}", **env) for number in range(count)]
@@ -112,6 +115,13 @@ class Pods(Examples):
         done = subprocess.run([self.cluster.directory / "koncli", *argv], env=env, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def executed(self, name, version, store="kube"):
+        env = {**self.api.environment(), "KONDUCTOR_STORE": store, "KONDUCTOR_NAMESPACE": self.namespace}
+        script = self.cluster.script(f'local k = require "konductor"\nk.once "{name}" {{ version = "{version}", run = {{ "true" }} }}\n')
+        self.assertEqual(self.cluster.start(script, env=env).wait(), 0)
+
+
+class EachExample(InPods):
     def test_init_stages_runs_each_stage_once_in_order_and_then_all_servers(self):
         count = self.apply("init-stages")
         self.start_all(count)
@@ -206,6 +216,12 @@ class Pods(Examples):
         self.assertEqual(len(self.lines("steps")), 2)
         self.assertEqual(self.once("import")["status"]["attempts"], 2)
 
+    def test_run_once_runs_again_when_its_record_has_been_kept_for_long_enough(self):
+        self.apply("run-once")
+        run = lambda: self.start("import", KEEP="3s").wait() == 0 and len(self.lines("steps")) > 1
+        self.assertFalse(run())
+        wait_for(run, what="a run after the time of the record", describe=self.cluster.describe)
+
     def test_singleton_does_not_start_while_another_run_is_at_work(self):
         self.apply("singleton")
         first = self.start("report-1")
@@ -246,20 +262,70 @@ class Pods(Examples):
         waiter = self.start("admin", self.pod["initContainers"][0])
         waiter.wait_stderr("there is no record yet")
         for version, code in (("1.4.1", None), ("1.4.2", 0)):
-            self.koncli_once_run("shop.migrate", version)
+            self.executed("shop.migrate", version)
             self.assertEqual(waiter.wait() if code is not None else waiter.process.poll(), code)
         script = self.cluster.script('local k = require "konductor"\nk.once("shop.migrate"):run({ version = "2" }, function() end)\n')
         own = self.cluster.start(script, env={"KONDUCTOR_STORE": None, **self.api.pod_env()},
                                  wrapper=self.api.pod_argv(self.mounted))
         self.assertEqual(own.wait(), 78)
 
-    def koncli_once_run(self, name, version):
-        env = {**self.api.environment(), "KONDUCTOR_STORE": "kube", "KONDUCTOR_NAMESPACE": self.namespace}
-        script = self.cluster.script(f'local k = require "konductor"\nk.once "{name}" {{ version = "{version}", run = {{ "true" }} }}\n')
-        self.assertEqual(self.cluster.start(script, env=env).wait(), 0)
+    def test_wait_for_reads_leases_alone_where_the_kinds_are_not_there(self):
+        self.apply("wait-for")
+        said = self.cluster.run("rbac", "@wait-for", "--store", "kube-lease", "-o", "json", env={"ONCE": "shop.migrate"})
+        role, = json.loads(said.stdout)["items"]
+        rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["once.shop.migrate"],
+                  "verbs": ["get", "list", "watch"]}]
+        self.assertEqual(role["rules"], rules)
+        self.mounted = self.api.in_cluster_dir(self.namespace, self.api.service_account(self.namespace, "reads", rules))
+        waiter = self.start("admin", self.pod["initContainers"][0], KONDUCTOR_STORE="kube-lease")
+        waiter.wait_stderr("there is no record yet")
+        self.executed("shop.migrate", "1.4.2", "kube-lease")
+        self.assertEqual(waiter.wait(), 0)
 
 
-del Examples
+class RollingUpdate(InPods):
+    """A new Pod gets ready beside the old ones, and only then one of those is stopped."""
+
+    how = {"listen": "127.0.0.1:0", "options": ["--log-level", "debug"]}
+
+    def answers(self, replica, path):
+        return joi.ask(replica, path)[0]
+
+    def wait_ready(self, replica):
+        wait_for(lambda: self.answers(replica, "/readyz") == 200, what=f"{replica.name} to be ready",
+                 describe=self.cluster.describe)
+
+    def test_of_a_leader_does_not_wait_for_itself(self):
+        count = self.apply("leader")
+        old = self.start_all(count)
+        for replica in old:
+            self.wait_ready(replica)
+        for number, replica in enumerate(old):
+            new = self.start(f"new-{number}")
+            self.wait_ready(new)  # though another leads
+            self.assertEqual(replica.stop(), 143)
+        self.wait_lines("begun", 2)
+        leads = lambda: sum(self.answers(each, "/leaderz") == 200 for each in self.cluster.replicas if each.running)
+        wait_for(lambda: leads() == 1, what="one leader among the new ones", describe=self.cluster.describe)
+
+    def test_of_stages_keeps_the_old_ones_serving_until_the_stages_of_the_new_tag_are_done(self):
+        count = self.apply("init-stages")
+        old = self.start_all(count)
+        self.wait_lines("begun", count)
+        slow = "touch migrating; while [ ! -e migrated ]; do sleep 0.01; done"
+        new = self.start("new-0", IMAGE_TAG="1.4.3", INIT_1=slow)
+        wait_for((self.cluster.directory / "migrating").exists, what="the stage of the new tag", describe=self.cluster.describe)
+        self.assertEqual((self.answers(new, "/readyz"), self.answers(new, "/livez")), (503, 200))
+        self.assertEqual([self.answers(each, "/readyz") for each in old], [200] * count)
+        (self.cluster.directory / "migrated").touch()
+        self.wait_ready(new)
+        self.assertEqual([each.stop() for each in old], [143] * count)
+        back = self.start("back-0", IMAGE_TAG="1.4.2")
+        self.wait_ready(back)
+        self.assertEqual(self.lines("steps"), ["flyway migrate", "seed ", "seed "])
+
+
+del Examples, InPods
 
 if __name__ == "__main__":
     unittest.main()
