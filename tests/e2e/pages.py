@@ -3,8 +3,8 @@
 A comment before a block says what a test may not guess; it does not show in the rendered page:
 
     <!-- not run: REASON -->       a block that nobody can run here
-    <!-- run by: PATH -->          a test of its own, which names the page
-    <!-- on a cluster: REASON -->  commands that tests/e2e/kube/test_deploy.py runs, because they need one
+    <!-- run by: PATH -->          a test of its own, which names the page; of a text: which expects four words of it
+    <!-- on a cluster: REASON -->  commands that tests/e2e/kube/test_pages.py runs, because they need one
     <!-- slow: PROGRAM.HOLDER -->  PROGRAM takes for ever when that replica runs it
     <!-- file: NAME -->            its text is also the file NAME for the later blocks of the page
     <!-- part of: PATH -->         an excerpt: its lines stand together in that file of the project, which has its own test
@@ -110,6 +110,8 @@ VARIABLE = [
     (re.compile(r"\b(free|free within|in) [\d.]+(ms|s|m|h)\b"), r"\1 T"),
     (re.compile(r"\bafter \d+ ms\b"), "after T"),
     (re.compile(r"/\S*/state\.db\b"), "STORE"),
+    (re.compile(r"\bkube(-lease)?:\S+ at https://\S+ \(context .*\)"), r"kube\1:SERVER"),
+    (re.compile(r"\b\d+s$"), "AGE"),
 ]
 
 

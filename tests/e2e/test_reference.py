@@ -31,6 +31,11 @@ def sources(*folders):
                      for path in sorted((ROOT / folder).rglob(pattern)))
 
 
+def all_pages():
+    """But the decisions, which also speak of what was rejected."""
+    return [page for page in pages.all_pages() if page.parent.name != "decisions"]
+
+
 def sections(text, mark):
     """Headings of that rank, each with what stands under it."""
     parts = re.split(rf"^{mark} (.*)$", text, flags=re.MULTILINE)
@@ -130,7 +135,7 @@ class Options(unittest.TestCase):
 
     def test_no_page_gives_a_command_an_option_that_it_does_not_take(self):
         seen = 0
-        for page in pages.all_pages():
+        for page in all_pages():
             for code in code_of(page):
                 for command, options in calls_in(code):
                     for option in options if command in OPTIONS else ():
@@ -146,7 +151,7 @@ class Options(unittest.TestCase):
 
     def test_no_page_speaks_of_an_option_that_no_program_has(self):
         known = set().union(*OPTIONS.values()) | spellings(text_of("just-one-init.md")) | OTHERS
-        for page in pages.all_pages():
+        for page in all_pages():
             for code in code_of(page):
                 option = re.match(r"--[a-z][a-z-]*", code)
                 if option:
@@ -206,7 +211,7 @@ class Library(unittest.TestCase):
 
     def test_no_page_uses_a_name_that_the_library_does_not_have(self):
         roots = {re.match(r"k\.\w+", name)[0] for name in self.functions} | {"k.command", "k.holder", "k.session"}
-        for page in pages.all_pages():
+        for page in all_pages():
             for code in code_of(page):
                 for name in re.findall(r"(?<![\w.\"/-])k\.[a-z_]+", code):
                     with self.subTest(page=pages.short(page), code=code):
@@ -232,7 +237,7 @@ class Words(unittest.TestCase):
         pattern = r"\bKONDUCTOR_[A-Z_]*[A-Z]\b"
         there = set(re.findall(pattern, sources("core", "lua", "koncli"))) - NOT_FOR_USERS
         self.compare(re.findall(pattern, text_of("environment.md")), there)
-        for page in pages.all_pages():
+        for page in all_pages():
             if page.name != "testing.md":
                 with self.subTest(pages.short(page)):
                     self.assertLessEqual(set(re.findall(pattern, page.read_text(encoding="utf-8"))), there)
@@ -281,7 +286,7 @@ class Words(unittest.TestCase):
         pattern = r"\bkonductor_[a-z]+(?:_[a-z]+)*\b"
         there = set(re.findall(rf'"({pattern})"', sources("lua/konductor")))
         told = set()
-        for page in pages.all_pages():
+        for page in all_pages():
             told.update(re.findall(rf"`({pattern})[`{{]", page.read_text(encoding="utf-8")))
         self.assertGreater(len(there), 4)
         self.compare(told, there)

@@ -1,5 +1,4 @@
-"""What lies in deploy/ is what konductor prints, is taken by a real API server, and does what it says; and the commands of
-the pages that need a cluster work as they stand there."""
+"""What lies in deploy/ is what konductor prints, is taken by a real API server, and does what it says."""
 
 import json
 import os
@@ -8,7 +7,6 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import pages
 from kube.cluster import shared_cluster, wait_for
 from kube.test_crds import install
 from lib import ROOT, Cluster as Replicas, binary
@@ -120,40 +118,6 @@ class Deploy(unittest.TestCase):
             return self.c.request("GET", path, token=token).headers["X-Kubernetes-PF-FlowSchema-UID"] == uid
 
         wait_for(is_ours, "the flow schema to take a request")
-
-
-class Pages(unittest.TestCase):
-    """Blocks marked `on a cluster`: the sh blocks of each page, in order, in one directory and one namespace."""
-
-    def test_commands_that_need_a_cluster_work(self):
-        played = 0
-        for page in pages.all_pages():
-            blocks = [block for block in pages.blocks_of(page) if block.marker in ("on a cluster", "file")]
-            if any(block.marker == "on a cluster" for block in blocks):
-                with self.subTest(pages.short(page)), tempfile.TemporaryDirectory() as directory:
-                    played += self.play(blocks, Path(directory))
-        self.assertGreater(played, 3)
-
-    def play(self, blocks, directory):
-        cluster = shared_cluster()
-        namespace = cluster.namespace()
-        (directory / "bin").mkdir()
-        for name in ("konductor", "koncli"):
-            (directory / "bin" / name).symlink_to(binary())
-        (directory / "deploy").symlink_to(DEPLOY)
-        (directory / "bin" / "kubectl").symlink_to(cluster.programs.kubectl)
-        env = {**cluster.environment(), "KUBECONFIG": str(cluster.kubeconfig(namespace=namespace)), "HOME": str(directory),
-               "PATH": f"{directory}/bin:{os.environ['PATH']}"}
-        played = 0
-        for block in blocks:
-            if block.file:
-                (directory / block.file).write_text(block.text, encoding="utf-8")
-            elif block.language == "sh":
-                done = subprocess.run(["bash", "-euc", block.text], cwd=directory, env=env, capture_output=True, text=True,
-                                      timeout=120)
-                self.assertEqual(done.returncode, 0, f"{block.where}\n{done.stdout}\n{done.stderr}")
-                played += 1
-        return played
 
 
 if __name__ == "__main__":
