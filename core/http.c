@@ -298,6 +298,7 @@ void kon_http_cancel(struct kon_http_call *call)
 int kon_http_new(struct kon_http **out, struct kon_loop *loop, const struct kon_http_options *options,
                  struct kon_err *err)
 {
+	kon_http_tls_begin();
 	/* Counted by libcurl; the first time it costs some milliseconds, which only those pay who come here. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return kon_err_set(err, KON_SYSTEM, "libcurl does not start");

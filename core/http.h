@@ -31,6 +31,10 @@ struct kon_http_options {
 	bool http1_only;
 };
 
+/* Before anything of OpenSSL is used, once or more.  What it can is decided where it is built: no file of the machine,
+ * written for another OpenSSL, changes that, or costs 1.5 million instructions. */
+void kon_http_tls_begin(void);
+
 struct kon_http_answer {
 	/* 0: the server answered, status says what.  Else
 	 *   KON_STORE    the request was certainly not sent: no address, connection refused, TLS not agreed

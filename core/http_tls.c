@@ -9,6 +9,11 @@
 #include "clock.h"
 #include "http_impl.h"
 
+void kon_http_tls_begin(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+}
+
 /* ---- what a certificate says ---- */
 
 static void format_time(const struct tm *at, char *out, size_t size)

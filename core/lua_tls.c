@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "http.h"
 #include "lua_core.h"
 
 static BIO *open_pem(const char *pem)
@@ -101,6 +102,7 @@ static int fail(lua_State *L, const char *fault)
 static int core_tls_check(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
+	kon_http_tls_begin();
 	const char *cert_pem = field(L, "cert");
 	const char *key_pem = field(L, "key");
 	lua_pushboolean(L, 1);
