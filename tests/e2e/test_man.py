@@ -51,7 +51,7 @@ class Man(unittest.TestCase):
 
     def test_no_word_of_their_pages_is_lost(self):
         for name, sources in {"konductor.1": ["cli", "exit-codes", "environment"], "konductor-objects.5": ["objects"],
-                              "koncli.1": ["koncli"], "konductor-script.5": ["lua", "functions"],
+                              "koncli.1": ["koncli"], "konductor-script.5": ["lua", "functions", "scripts"],
                               "konductor-events.5": ["events", "metrics"], "just-one-init.1": ["just-one-init"]}.items():
             there = set(words_of(self.read(name).lower()))
             for source in sources:

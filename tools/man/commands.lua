@@ -182,11 +182,21 @@ end
 
 -- Page -----------------------------------------------------------------------------------
 
--- Code looks like code: variables, options, and what stands in quotes.
+-- Code looks like code: what stands in quotes, variables, options. What is code already is out of reach of the next.
 local function marked(said)
-  local text = said:gsub("%$[%u_]+[%u]", "`%0`"):gsub("%f[%-%w]%-%-[%l%-]+=?[%-%d]*", "`%0`")
-  return (text:gsub('"([^"%s]+)"', '`"%1"`'):gsub("|", "\\|"))
+  local codes = {}
+  local function hide(code)
+    codes[#codes + 1] = "`" .. code .. "`"
+    return ("\1%d\2"):format(#codes)
+  end
+  local text = said:gsub('"[^"%s]+"', hide):gsub("%$%u[%u%d_]*", hide):gsub("%f[%-%w]%-%-[%l%-]+=?[%-%d]*", hide)
+  text = text:gsub("|", "\\|"):gsub("\1(%d+)\2", function(number)
+    return (codes[tonumber(number)]:gsub("|", "\\|"))
+  end)
+  return text
 end
+
+M.marked = marked
 
 local function spelled(option)
   local words = {}
