@@ -104,10 +104,10 @@ def anchors_of(page):
 
 # What differs from run to run, and between the author's machine and this one.
 VARIABLE = [
-    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "TIME"),
     (re.compile(r"\bpid \d+"), "pid N"),
     (re.compile(r"\bfence \d+"), "fence N"),
-    (re.compile(r"\b(free|free within|in) [\d.]+(ms|s|m|h)\b"), r"\1 T"),
+    (re.compile(r"\b(free|free within|in) (?:[\d.]+(?:ms|s|m|h))+\b"), r"\1 T"),
     (re.compile(r"\bafter \d+ ms\b"), "after T"),
     (re.compile(r"/\S*/state\.db\b"), "STORE"),
     (re.compile(r"\bkube(-lease)?:\S+ at https://\S+ \(context .*\)"), r"kube\1:SERVER"),

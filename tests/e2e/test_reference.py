@@ -252,6 +252,15 @@ class Words(unittest.TestCase):
         inner = {"conflict", "absent", "exists", "too_big", "cancelled"}  # ordinary outcomes, which no script ends with
         self.compare(told.items(), {pair for pair in table.items() if pair[0] not in inner})
 
+    def test_troubleshooting_has_each_exit_code(self):
+        page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+        table = "\n".join(re.findall(r"^\| (.*?) \|", page.split("\n## ")[0], re.MULTILINE))
+        own = set(re.findall(r"^\| ([\d, ]+) \|", text_of("exit-codes.md").split("\n## ")[0], re.MULTILINE)) - {"0"}
+        self.assertGreater(len(own), 9)
+        for code in re.findall(r"\d+", " ".join(own)):
+            with self.subTest(code):
+                self.assertRegex(table, rf"\b{code}\b")
+
     def test_exit_codes_of_koncli(self):
         there = re.findall(r"^  [A-Z]+ = (\d+),$", (ROOT / "koncli" / "exit.lua").read_text(), re.MULTILINE)
         part = sections(text_of("koncli.md"), "##")["Exit codes"]
