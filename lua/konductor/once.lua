@@ -189,7 +189,10 @@ end
 
 -- What an onlooker waits for, of a version that is neither done nor given up.
 local function pending(v, version)
-  if v.claimed then
+  if v.doubt then
+    return ("executor %s is gone; whether %s has run a person has to say: koncli once resolve"):format(v.executor,
+      name_of(v.version))
+  elseif v.claimed then
     return ("%s is being run by %s, fence %d"):format(name_of(v.version), v.executor, v.fence)
   elseif v.version == version and v.attempts > 0 then
     return ("%s failed, attempt %d"):format(name_of(version), v.attempts)

@@ -270,6 +270,9 @@ local function lease_graph(plan, lease, next_id)
   end
   details[#details + 1] = lease.renewable == false and "not renewed" or nil
   details[#details + 1] = lease.preempt and "higher priority preempts" or nil
+  if lease.pod_label then
+    details[#details + 1] = ("its Pod has the label %s=%s"):format(lease.pod_label.key, lease.pod_label.value)
+  end
   local graph = { title = "lease " .. lease.name, boxes = {}, arrows = {} }
   local box = new_box(graph, {
     id = next_id(), title = lease.name, shape = "lease", lines = { "one leads, the others stand by",

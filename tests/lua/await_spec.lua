@@ -71,6 +71,21 @@ describe("an onlooker", function()
     assert.truthy(result.detail:find("failed for good after 2 attempts", 1, true))
   end)
 
+  it("says that a person has to decide where the executor of at-most-once work is gone", function()
+    local said = {}
+    local s = cast.world_of(COMMANDS) { on_log = function(process, _, text)
+      said[#said + 1] = process.name == "o" and text or nil
+    end }
+    local a = s:start("a", executor { mode = "AtMostOnce" })
+    s:run_for(1000)
+    a:crash()
+    assert.equal("doubt", play.finish(s, s:start("b", executor { mode = "AtMostOnce" })).outcome)
+    local process = s:start("o", onlooker())
+    s:run_for(60000)
+    assert.is_false(process.done)
+    assert.truthy(table.concat(said, "\n"):find("has run a person has to say: koncli once resolve", 1, true))
+  end)
+
   it("does not count what was executed longer ago than its record is kept", function()
     local s = world()
     play.finish(s, s:start("a", executor { spec = { ttl = "60s" } }))

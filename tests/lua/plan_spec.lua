@@ -27,7 +27,8 @@ local function rich_plan()
     ["Once/broken"] = { state = "corrupt", error = "status.fence is a table" },
   }
   rich.items[2] = { type = "once", name = "broken", run = { "fix", "it" } }
-  rich.leases[1] = { name = "boss", ttl = 15000, priority = 10, preempt = true, main = { argv = { "worker" } } }
+  rich.leases[1] = { name = "boss", ttl = 15000, priority = 10, preempt = true, main = { argv = { "worker" } },
+    pod_label = { key = "role", value = "boss" } }
   rich.steps = { { what = "k.exec", place = "shop.lua:9" } }
   return rich
 end
@@ -176,7 +177,7 @@ flow shop
       "[?] alone  (in doubt: it may or may not have run)",
       "[!] broken  (unreadable: status.fence is a table)",
       "[>] boss  (held by pod-b, 3 waiting)",
-      "options  ttl 15s, priority 10, higher priority preempts",
+      "options  ttl 15s, priority 10, higher priority preempts, its Pod has the label role=boss",
       "- k.exec  (shop.lua:9)",
     } do
       assert.is_true(has_line(text, line), line .. "\nis missing in\n" .. text)
