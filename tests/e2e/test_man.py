@@ -49,6 +49,12 @@ class Man(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(re.findall(r"\]\([^)]*\)|\*\*.*|^\s*\|.*|^#+ .*|<!--.*|```.*", text, re.MULTILINE), [])
 
+    def test_they_name_no_page_that_is_a_man_page_itself(self):
+        pages = {path.name for path in (ROOT / "docs" / "reference").iterdir()}
+        for name in self.made:
+            with self.subTest(name):
+                self.assertEqual(pages & set(re.findall(r"[\w-]+\.md\b", self.read(name))), set())
+
     def test_no_word_of_their_pages_is_lost(self):
         for name, sources in {"konductor.1": ["cli", "exit-codes", "environment"], "konductor-objects.5": ["objects"],
                               "koncli.1": ["koncli"], "konductor-script.5": ["lua", "functions", "scripts"],
@@ -56,7 +62,7 @@ class Man(unittest.TestCase):
             there = set(words_of(self.read(name).lower()))
             for source in sources:
                 page = ROOT / "docs" / "reference" / f"{source}.md"
-                links_and_heads = r"\]\([^)]*\)|<!--.*?-->|<br>|```\w*|(?m:^.*\n(?=\|---))"
+                links_and_heads = r"\[[\w-]+\.md\]\([^)]*\)|\]\([^)]*\)|<!--.*?-->|<br>|```\w*|(?m:^.*\n(?=\|---))"
                 text = re.sub(links_and_heads, " ", page.read_text(encoding="utf-8")).lower()
                 title = text.split("\n", 1)[0] if source == sources[0] else ""
                 with self.subTest(name=name, source=source):

@@ -34,6 +34,12 @@ M.MANUALS = {
     pages = { "events.md", "metrics.md" }, see = "konductor(1), konductor-script(5)" },
 }
 
+for _, manual in ipairs(M.MANUALS) do
+  for _, page in ipairs(manual.pages) do
+    roff.manual_of[page:match "^[^#]+"] = ("%s(%d)"):format(manual.name, manual.section)
+  end
+end
+
 local function read(name)
   local file = assert(io.open(FROM .. name))
   local text = file:read "*a"

@@ -26,6 +26,15 @@ local function code(text)
   return "\\fB" .. escape(text):gsub("%-", "\\-") .. "\\fR"
 end
 
+--- Man pages by the pages that they are made of: what a link is that only names a page.
+---@type table<string, string>
+M.manual_of = {}
+
+-- A link is its text.
+local function unlinked(text, target)
+  return text:find "%.md$" and M.manual_of[target:match "([^/#]+%.md)"] or text
+end
+
 --- Text with its marks: code, links, bold and italic.
 ---@param text string
 ---@return string
@@ -35,7 +44,7 @@ function M.inline(text)
     codes[#codes + 1] = inner
     return ("\1%d\2"):format(#codes)
   end)
-  text = escape(text:gsub("%[([^%]]*)%]%([^)%s]*%)", "%1"):gsub("<br>", "; "))
+  text = escape(text:gsub("%[([^%]]*)%]%(([^)%s]*)%)", unlinked):gsub("<br>", "; "))
   text = text:gsub("%*%*(.-)%*%*", "\\fB%1\\fR"):gsub("%*(%w[^*]*)%*", "\\fI%1\\fR")
   text = text:gsub("\1(%d+)\2", function(number)
     return code(codes[tonumber(number)])
