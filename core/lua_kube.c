@@ -101,15 +101,24 @@ static struct link *attach_link(lua_State *L)
 /* ---- core.kube ---- */
 
 static const struct kon_lua_option options_of_kube[] = {
-	{"server", LUA_TSTRING, true},    {"namespace", LUA_TSTRING, true},
-	{"dialect", LUA_TSTRING, true},   {"session", LUA_TSTRING, false},
-	{"ca", LUA_TSTRING, false},       {"insecure", LUA_TBOOLEAN, false},
-	{"proxy", LUA_TSTRING, false},    {"tls_server_name", LUA_TSTRING, false},
-	{"cert", LUA_TSTRING, false},     {"key", LUA_TSTRING, false},
-	{"token", LUA_TSTRING, false},    {"token_file", LUA_TSTRING, false},
-	{"username", LUA_TSTRING, false}, {"password", LUA_TSTRING, false},
-	{"inbox", LUA_TUSERDATA, false},  {"http1_only", LUA_TBOOLEAN, false},
-	{"later_ms", LUA_TNUMBER, false}, {"origin", LUA_TSTRING, false},
+	{"server", LUA_TSTRING, true},
+	{"namespace", LUA_TSTRING, true},
+	{"dialect", LUA_TSTRING, true},
+	{"session", LUA_TSTRING, false},
+	{"ca", LUA_TSTRING, false},
+	{"insecure", LUA_TBOOLEAN, false},
+	{"proxy", LUA_TSTRING, false},
+	{"tls_server_name", LUA_TSTRING, false},
+	{"cert", LUA_TSTRING, false},
+	{"key", LUA_TSTRING, false},
+	{"token", LUA_TSTRING, false},
+	{"token_file", LUA_TSTRING, false},
+	{"username", LUA_TSTRING, false},
+	{"password", LUA_TSTRING, false},
+	{"inbox", LUA_TUSERDATA, false},
+	{"http1_only", LUA_TBOOLEAN, false},
+	{"later_ms", LUA_TNUMBER, false},
+	{"origin", LUA_TSTRING, false},
 	{NULL, 0, false},
 };
 
