@@ -214,7 +214,7 @@ class Names(unittest.TestCase):
             with self.subTest(path=path, name=name):
                 source = (ROOT / path).read_text(encoding="utf-8")
                 self.assertTrue((name if path.endswith(".lua") else name.replace(" ", "_")) in source, "no such test")
-        for promise in [f"L{i}" for i in range(1, 9)] + [f"O{i}" for i in range(1, 8)]:
+        for promise in [f"{letter}{i + 1}" for letter, count in (("L", 8), ("O", 7), ("F", 3)) for i in range(count)]:
             row = re.search(rf"^\| {promise} \|.*$", text, re.MULTILINE)
             self.assertTrue(row and re.search(r'`tests/[\w/.]+` "', row[0]), f"{promise} names no test")
 
