@@ -1,5 +1,8 @@
-"""The compose file and the Dockerfile of docs/quickstart.md are what they should be, and are played without an engine: what an engine would make of them is
-processes with a root, a process table, a network and a host name of their own, and a volume in common."""
+"""The compose file and the Dockerfile of docs/quickstart.md are what they should be, and are played without an engine.
+
+What an engine would make of them is processes with a root, a process table, a network and a host name of their own, and a
+volume in common.
+"""
 
 import json
 import os

@@ -21,6 +21,7 @@ them, in order; later one must lead and the rest stand by.
   konductor version [-o json]                this program and the libraries in it
   konductor help COMMAND                     options and examples of one command
   konductor help scripts                     the built-in scripts, run as @NAME
+  koncli help                                for shells: this program under another name
 
 The smallest script, init.lua:
 
