@@ -97,22 +97,35 @@ local function cells_of(line)
   return cells
 end
 
--- What stands behind the tag: the cells of columns without a name, then those of the others by their names.
+-- What stands behind the tag: the cells of columns without a name, else the first one; then the others by their names.
 local function body_of(head, cells)
   local said, named, many = {}, {}, #head > 2
   for i = 2, #cells do
     if cells[i] ~= "" then
       local is_named = many and (head[i] or "") ~= ""
-      table.insert(is_named and named or said, is_named and head[i] .. " " .. cells[i] or cells[i])
+      table.insert(is_named and named or said, is_named and { head[i], cells[i] } or cells[i])
     end
+  end
+  if not said[1] and named[1] then
+    said[1] = table.remove(named, 1)[2]
+  end
+  for i, each in ipairs(named) do
+    named[i] = table.concat(each, " ")
   end
   said[#said + 1] = named[1] and "(" .. table.concat(named, "; ") .. ")" or nil
   return table.concat(said, " ")
 end
 
+-- Headings of a first column that say nothing which its cells do not say.
+local PLAIN = { [""] = true, option = true, field = true, variable = true, code = true, command = true }
+
 ---@param lines string[]  the heading, the line of dashes, the rows
 function Roff:table(lines)
   local head = cells_of(lines[1])
+  if not PLAIN[head[1]] then
+    self:begin()
+    self:raw(("\\fI%s\\fR"):format(M.inline(head[1])))
+  end
   for i = 3, #lines do
     local cells = cells_of(lines[i])
     local body = M.inline(body_of(head, cells))
