@@ -156,7 +156,7 @@ class Terminal:
         text = self.path.read_bytes()[self.taken:].decode(errors="replace")
         return text[: text.rfind("\n") + 1].splitlines()
 
-    def do(self, command, expected, timeout=20):
+    def do(self, command, expected, timeout=60):
         """Gives one command and waits until it has ended (a background job: was started) and exactly the expected
         lines are there.  Their order is not compared, because several processes may write at once."""
         self.count += 1

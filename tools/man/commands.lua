@@ -132,7 +132,7 @@ end
 
 local function koncli_commands()
   local main = require "koncli.main"
-  local list = koncli_verbs(require("koncli.args").all(main.VERBS, {}, main.OF_STORE), "koncli", "koncli", {})
+  local list = koncli_verbs(require("koncli.args").all(main.VERBS, main.OF_STORE), "koncli", "koncli", {})
   for _, each in ipairs(words_of(require("koncli.help").OVERVIEW, "koncli")) do
     if not main.VERBS[each.word] and not main.is_of_store(each.word) then
       table.insert(list, bare("koncli " .. each.word, each))

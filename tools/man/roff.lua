@@ -117,7 +117,7 @@ local function body_of(head, cells)
 end
 
 -- Headings of a first column that say nothing which its cells do not say.
-local PLAIN = { [""] = true, option = true, field = true, variable = true, code = true, command = true }
+local PLAIN = { [""] = true, option = true, field = true, variable = true, code = true, command = true, verb = true }
 
 ---@param lines string[]  the heading, the line of dashes, the rows
 function Roff:table(lines)
