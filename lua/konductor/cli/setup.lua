@@ -1,7 +1,6 @@
 --- What `run` and `plan` share: log, store, world and the context of a script.
 
 local core = require "konductor.core"
-local konductor = require "konductor"
 local log = require "konductor.log"
 local real = require "konductor.real"
 local store = require "konductor.store"
@@ -49,6 +48,11 @@ local function lazy_store(open)
   return get, function()
     return opened
   end
+end
+
+-- Loaded by the script that asks for it: koncli has none.
+local function make_library(context)
+  return require("konductor").new(context)
 end
 
 local function system()
@@ -121,7 +125,7 @@ function M.new(options)
   }
   local context = {
     world = world, environ = environ, command = options.command, json = core.json, exit_code = core.exit_code,
-    read_file = core.read_file, make = konductor.new, planning = false, grace_ms = 25000,
+    read_file = core.read_file, make = make_library, planning = false, grace_ms = 25000,
     signal = function() return control.stop_signal end,
   }
   function context.shortest_hold()
