@@ -72,6 +72,11 @@ function M.held(rec, me)
   return s ~= nil and s.holder ~= "" and s.holder == me.holder and owner.keeps(s, me)
 end
 
+-- How many have their turn before it. A queue that somebody made longer than it may be costs no more time than a full one.
+local function ahead_of(v, me)
+  return math.min(priority.ahead(v.waiters, me.session, prio_of(v, me)), v.spec.queue_max)
+end
+
 -- The queue, or nil when nobody is in it: an empty list has no place in a record.
 local function queue_of(v)
   return v.waiters[1] and v.waiters or nil
@@ -363,7 +368,7 @@ end
 -- A free lease: the head of the queue, or anybody when there is none, takes it at once;
 -- the others only if those ahead of them do not.
 local function decide_free(view, v, me, now)
-  local ahead = priority.ahead(v.waiters, me.session, prio_of(v, me))
+  local ahead = ahead_of(v, me)
   local at = (view.since or now) + ahead * ttl.STAGGER_MS
   if now >= at then
     return write("acquire", M.acquire(view.record, me), "holder", "free")
@@ -379,11 +384,11 @@ local function takeover_at(view, v, ahead, now)
   return ttl.takeover_at(view.since or now, v.ttl_ms) + ahead * ttl.STAGGER_MS
 end
 
-local function wait_text(v, place, ahead, at, now)
+local function wait_text(v, place, at, now)
   local text = ("held by %s, fence %d; free within %s unless renewed"):format(
     v.holder, v.fence, duration.format(math.max(at - now, 0)))
   if place then
-    return ("%s; place %d in the queue"):format(text, ahead + 1)
+    return ("%s; place %d in the queue"):format(text, place)
   end
   return text
 end
@@ -391,7 +396,7 @@ end
 local function decide_other(view, v, me, now)
   local prio = prio_of(v, me)
   local place = priority.place(v.waiters, me.session)
-  local ahead = priority.ahead(v.waiters, me.session, prio)
+  local ahead = ahead_of(v, me)
   local at = takeover_at(view, v, ahead, now)
   local gone = view.gone and v.bound == "process"
   if now >= at or (me.skew_ms and ttl.oneshot_expired(v.age_ms, v.ttl_ms + ahead * ttl.STAGGER_MS, me.skew_ms)) then
@@ -399,7 +404,7 @@ local function decide_other(view, v, me, now)
     return write("takeover", M.takeover(view.record, me), "holder", why)
   end
   local peer = v.bound == "process" and v.session ~= "" and v.session or nil
-  local why = wait_text(v, place, ahead, at, now)
+  local why = wait_text(v, place, at, now)
   local action
   if v.foreign then
     -- it reads no queue: nothing can be handed over, and nobody can be asked to make way

@@ -139,7 +139,8 @@ local function is_waiter(entry)
 end
 
 --- The queue as far as it can be read. What is no waiter is passed over: a queue says who comes first and nothing of who
---- holds, so without an entry somebody joins again, and by refusing it nobody would ever take over.
+--- holds, so without an entry somebody joins again, and by refusing it nobody would ever take over. Nor is one who stands
+--- there already, or who holds: it would get the hold from itself.
 ---@param status table
 ---@return konductor.Waiter[] waiters  that of the status itself where all is well
 ---@return boolean is_garbled
@@ -150,9 +151,12 @@ function M.waiters(status)
   elseif type(list) ~= "table" then
     return EMPTY, true
   end
-  local good, count, last = {}, 0, table.maxn(list)
+  local good, count, last, known = {}, 0, table.maxn(list), { [status.session or ""] = true }
   for i = 1, last do
-    good[#good + 1] = is_waiter(list[i]) and list[i] or nil
+    local entry = list[i]
+    if is_waiter(entry) and not known[entry.session] then
+      good[#good + 1], known[entry.session] = entry, true
+    end
   end
   for _ in pairs(list) do
     count = count + 1

@@ -5,6 +5,7 @@ local by_policy = require "lib.made_lease"
 local lease = require "konductor.lease"
 local made = require "lib.made"
 local record = require "konductor.record"
+local ttl = require "konductor.ttl"
 
 local after, view = made.after, made.view
 local me, rec, held_by_a = by_policy.me, by_policy.rec, by_policy.held_by_a
@@ -113,6 +114,7 @@ describe("a lease that another program wrote", function()
     ["a waiter without priority"] = { whole, { id = "a", session = "a" } },
     ["a waiter of half a priority"] = { whole, { id = "a", session = "a", prio = 0.5 } },
     ["a hole in the queue"] = { [2] = whole },
+    ["a waiter twice"] = { whole, { id = "pod-w", session = "w", prio = -1 } },
   }
   for what, waiters in pairs(garbled) do
     local rest = type(waiters) == "table" and not waiters.a and { whole } or nil
@@ -133,6 +135,31 @@ describe("a lease that another program wrote", function()
       assert.is_true(record.lease(rec(held)).is_garbled)
     end)
   end
+
+  it("is handed over to nobody who gives it up, though the queue has its holder in it twice", function()
+    local own = { id = "pod-z", session = "z", prio = 0 }
+    local held = { holder = "pod-z", session = "z", ttlMs = 1000, fence = 4, op = "o", waiters = { own, own, whole } }
+    local holder = { holder = "pod-z", session = "z", fence = 4, op = "n", wall = made.WALL }
+    assert.equal("pod-w, the term is over", lease.awaited(rec(held)))
+    local status, first = lease.release(rec(held), holder)
+    assert.same({ "w", nil }, { first, status.waiters })
+    held.waiters = { own, own }
+    assert.is_nil(lease.awaited(rec(held)))
+    status, first = lease.release(rec(held), holder)
+    assert.same({ "", nil, nil }, { status.holder, first, status.waiters })
+  end)
+
+  it("keeps nobody out for longer than a full queue does, however many somebody wrote into it", function()
+    local crowd = {}
+    for i = 1, 1000 do
+      crowd[i] = { id = "ghost", session = "ghost" .. i, prio = 0 }
+    end
+    local full_ms = record.QUEUE_MAX * ttl.STAGGER_MS
+    assert.equal(full_ms, lease.decide(view(rec { waiters = crowd }), me "a", 0).until_ms)
+    local held = { holder = "pod-z", session = "z", ttlMs = 1000, fence = 4, op = "o", waiters = crowd }
+    assert.equal(1050 + full_ms, lease.decide(view(rec(held)), me "a", 0).until_ms)
+    assert.equal("takeover", lease.decide(view(rec(held)), me "ghost900", 1050 + full_ms).act)
+  end)
 
   it("asks nothing of one who gives up", function()
     assert.is_nil((lease.withdraw(rec { fence = "x" }, me "a")))

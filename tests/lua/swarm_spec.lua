@@ -19,6 +19,13 @@ describe("by chance", function()
       end)
   end
 
+  it("no Lease is ended, kept from everybody or given to two by a queue that somebody garbles", function()
+    for seed = 1, 30 do
+      local ok, broken = pcall(swarm.play, "Lease", seed, { garbled = true })
+      assert(ok, ("seed %d: %s"):format(seed, tostring(broken)))
+    end
+  end)
+
   it("a world without faults never ends work that its holder may do", function()
     for seed = 1, 20 do
       local s, on = swarm.play("Lease", seed, { calm = true })

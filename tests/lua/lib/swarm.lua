@@ -7,6 +7,7 @@ local flow = require "konductor.flow"
 local history = require "konductor.history"
 local play = require "lib.play"
 local random = require "konductor.sim.random"
+local record_of = require "konductor.record"
 local runner = require "konductor.runner"
 local sim = require "konductor.sim.world"
 
@@ -178,6 +179,49 @@ local function strangers(s, chance, on, kind, healed)
   s:after(1000000, nil, act)
 end
 
+local NO_QUEUE = { 7, "not JSON", true, { a = {} }, { "x" }, { { id = "x" } }, { { session = "x", prio = 0 } } }
+
+-- What becomes of one entry: it is gone, twice there, beside what is none, or under another name.
+local MESSES = {
+  function() end,
+  function(queue, entry) queue[#queue + 1], queue[#queue + 2] = entry, entry end,
+  function(queue, entry) queue[#queue + 1], queue[#queue + 2] = 5, entry end,
+  function(queue, entry) queue[#queue + 1] = { id = "x", session = entry.session, prio = entry.prio + 1 } end,
+  function(queue, entry) queue[#queue + 1] = entry end,
+}
+
+local function garbled(chance, status)
+  if chance:below(7) == 0 then
+    return NO_QUEUE[1 + chance:below(#NO_QUEUE)]
+  end
+  local queue = {}
+  for _, entry in ipairs(record_of.waiters(status)) do
+    MESSES[1 + chance:below(#MESSES)](queue, entry)
+  end
+  if chance:below(3) == 0 then
+    queue[#queue + 1] = { id = status.holder, session = status.session, prio = chance:below(4) }
+  end
+  for i = 1, chance:below(9) == 0 and 400 or chance:below(2) do
+    queue[#queue + 1] = { id = "ghost", session = "ghost" .. i, prio = chance:below(3) }
+  end
+  return queue
+end
+
+-- Somebody who edits the queue again and again, and knows nothing of it.
+local function garble(s, chance, healed)
+  local function act()
+    local record = s.store:get("Lease", "x")
+    if record then
+      record.status.waiters = garbled(chance, record.status)
+      s.store:replace(record, record.status)
+    end
+    if not healed() then
+      s:after((100 + chance:below(6000)) * 1000, nil, act)
+    end
+  end
+  s:after(1000000, nil, act)
+end
+
 local MAINS = {
   Lease = function(chance)
     local ttl_ms = ({ 3000, 15000, 15000, 30000 })[1 + chance:below(4)]
@@ -276,7 +320,7 @@ end
 --- Plays one seed. Raises with what broke.
 ---@param kind "Lease"|"Once"|"Flow"|"Careful"
 ---@param seed integer
----@param options? {calm?: boolean, on_log?: function}  calm: no faults
+---@param options? {calm?: boolean, garbled?: boolean, on_log?: function}  calm: no faults; garbled: of the queue, too
 ---@return konductor.sim.World
 ---@return table<string, integer> on  the strength of each fault
 function M.play(kind, seed, options)
@@ -296,6 +340,9 @@ function M.play(kind, seed, options)
     disturb(s, chance, on, NAMES[i], processes, healed)
   end
   strangers(s, chance, on, kind, healed)
+  if options.garbled then
+    garble(s, chance, healed)
+  end
   s:run_until(FAULTY_MS)
   over = true
   s:run_for(45000) -- what still waits to be healed
