@@ -379,8 +379,10 @@ BENCHES = {
     "handover.py": ["30", "20"],
     "idle.py": ["100", "10"],
     "allocations.py": ["1000"],
-    "kube.py": ["handover", "steady", "waiters", "once", "check"],
+    "kube.py": ["handover", "steady", "waiters", "once"],
     "kube_mixed.py": ["10"],
+    "koncli.py": ["20"],
+    "just_one_init.py": ["3", "3"],
 }
 
 
@@ -388,7 +390,7 @@ def stage_bench(run):
     """Short runs of the programs in bench/: they prove counts and histories, and print figures beside their floor."""
     if run.build("dev") and run.build("bench"):
         for name, arguments in BENCHES.items():
-            if name.startswith("kube") and not run.api_server():
+            if name.startswith(("kube", "koncli", "just_one_init")) and not run.api_server():
                 continue
             run.unit(name, [sys.executable, f"bench/{name}", *arguments], 1800, None, show=True)
 
