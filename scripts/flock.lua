@@ -19,9 +19,11 @@ while words[at]:find "^%-." do
   if option == "-n" then
     wait.wait = false
   elseif option == "-w" then
-    wait.timeout = value(option) .. "s"
+    local seconds = value(option)
+    wait.timeout, wait.wait = seconds ~= 0 and seconds .. "s" or nil, seconds ~= 0 and wait.wait
   elseif option == "-E" then
     conflict = value(option)
+    assert(conflict % 1 == 0 and conflict >= 0 and conflict <= 255, "flock: -E is " .. conflict .. "; an exit code is expected")
   else
     assert(option:find "^%-[xeoF]$", "flock: " .. option .. " is not known here; there are -n, -w SECONDS, -E CODE, -x")
   end

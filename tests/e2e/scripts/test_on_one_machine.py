@@ -104,12 +104,21 @@ class Flock(OnOneMachine):
         self.addCleanup(theirs.wait)
         self.addCleanup(theirs.kill)
         wait_for(lambda: subprocess.run(["flock", "-n", path, "true"], check=False).returncode == 1, what="flock to hold")
-        for words in (["-n"], ["-n", "-E", "9"], ["-w", "0.2"], ["-x", "-w", "0.1", "-E", "7"], ["-E", "0", "-n"]):
+        for words in (["-n"], ["-n", "-E", "9"], ["-w", "0.2"], ["-x", "-w", "0.1", "-E", "7"], ["-E", "0", "-n"],
+                      ["-w", "0"]):
             with self.subTest(words):
                 done = subprocess.run(["flock", *words, path, "touch", "ran"], cwd=self.cluster.directory, check=False)
                 code, said = self.run_to_end("@flock", *words, path, "touch", "ran")
                 self.assertEqual(code, done.returncode, said)
                 self.assertFalse((self.cluster.directory / "ran").exists())
+
+    def test_a_lock_that_is_free_is_had_by_one_who_has_no_time_to_wait(self):
+        path = self.cluster.file("nightly", "")
+        for words in (["-n"], ["-w", "0"], ["-w", "0.0"]):
+            with self.subTest(words):
+                self.assertEqual(subprocess.run(["flock", *words, path, "true"], check=False).returncode, 0)
+                code, said = self.run_to_end("@flock", *words, path, "true")
+                self.assertEqual(code, 0, said)
 
     def test_without_options_it_waits_for_its_turn(self):
         holder = self.hold("/var/lock/nightly")
@@ -126,6 +135,7 @@ class Flock(OnOneMachine):
     def test_what_flock_has_and_this_has_not_is_refused_with_a_sentence(self):
         for words, sentence in ((["-s", "x", "true"], "-s is not known here"), (["-n"], "the name of a lock is missing"),
                                 (["x"], "a command is expected after the lock"), (["-w", "soon", "x", "true"], "a number"),
+                                (["-E", "256", "x", "true"], "-E is 256"), (["-E", "-1", "x", "true"], "-E is -1"),
                                 (["x", "-c"], "a command is expected after -c"), (["/var/lock/", "true"], "a name is empty")):
             with self.subTest(words):
                 code, said = self.run_to_end("@flock", *words)
