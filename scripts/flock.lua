@@ -23,7 +23,8 @@ while words[at]:find "^%-." do
     wait.timeout, wait.wait = seconds ~= 0 and seconds .. "s" or nil, seconds ~= 0 and wait.wait
   elseif option == "-E" then
     conflict = value(option)
-    assert(conflict % 1 == 0 and conflict >= 0 and conflict <= 255, "flock: -E is " .. conflict .. "; an exit code is expected")
+    local is_code = conflict % 1 == 0 and conflict >= 0 and conflict <= 255
+    assert(is_code, "flock: -E is " .. conflict .. "; an exit code is expected")
   else
     assert(option:find "^%-[xeoF]$", "flock: " .. option .. " is not known here; there are -n, -w SECONDS, -E CODE, -x")
   end
