@@ -65,35 +65,11 @@ local function new_parser(title, verb)
   return parser
 end
 
---- Every spelling of every option that takes a value.
+--- All commands that have options in one parser, for completions and pages.
 ---@param verbs table<string, string[]>  by noun
----@return string[]
-function M.valued(verbs)
-  local seen = {}
-  for noun, list in spairs(verbs) do
-    for _, name in ipairs(list) do
-      local parser = require "argparse" "koncli"
-      describe(parser, require(("koncli.%s.%s"):format(noun, name)))
-      for _, option in ipairs(parser._options) do
-        for _, alias in ipairs(option._maxargs > 0 and option._aliases or {}) do
-          seen[alias] = true
-        end
-      end
-    end
-  end
-  local valued = {}
-  for alias in spairs(seen) do
-    valued[#valued + 1] = alias
-  end
-  return valued
-end
-
---- All commands in one parser, for completions.
----@param verbs table<string, string[]>  by noun
----@param words string[]                 commands without a verb
----@param of_store string[]              those of them that take the options of the store
+---@param of_store string[]              commands without a verb that take the options of the store
 ---@return table parser
-function M.all(verbs, words, of_store)
+function M.all(verbs, of_store)
   local parser = require "argparse"("koncli", "Looks at what konductor coordinates, and mends it.")
   for noun, list in spairs(verbs) do
     local command = parser:command(noun)
@@ -103,9 +79,6 @@ function M.all(verbs, words, of_store)
   end
   for _, word in ipairs(of_store) do
     describe(parser:command(word), require("koncli." .. word))
-  end
-  for _, word in ipairs(words) do
-    parser:command(word)
   end
   return parser
 end

@@ -3,7 +3,9 @@
 --- The parser writes the script for its shell; the names of objects, which only the store knows, are added to it here:
 --- the shell asks `koncli NOUN list -o name` for them, in the place that the line names so far.
 
+local parsers = require "konductor.cli.parser"
 local say = require "konductor.cli.say"
+local spairs = require("konductor.text").spairs
 
 local M = {}
 
@@ -61,12 +63,14 @@ local function verbs_with_names(verbs)
   return list
 end
 
-function ADD.bash(completion, verbs)
-  local quoted = {}
+function ADD.bash(completion, verbs, parser)
+  local quoted, valued = {}, {}
   for i, words in ipairs(verbs_with_names(verbs)) do
     quoted[i] = '"' .. words .. '"'
   end
-  local valued = require("koncli.args").valued(verbs)
+  for option in spairs(parsers.valued(parser)) do
+    valued[#valued + 1] = option
+  end
   return completion .. BASH:gsub("VALUED", table.concat(valued, "|")):gsub("WITH_NAMES", table.concat(quoted, "|"))
 end
 
@@ -84,7 +88,8 @@ _koncli_names() {
 }
 ]=]
 
--- The place of the NAME is the one argument of a verb that the parser takes for a file.
+-- The place of the NAME is the one argument of a verb that the parser takes for a file. The blank before the function keeps
+-- zsh from putting words of its own between it and the noun.
 function ADD.zsh(completion)
   local noun, verb
   local out = {}
@@ -92,7 +97,7 @@ function ADD.zsh(completion)
     noun = line:match "^    (%w+)%)$" or noun
     verb = line:match "^        (%w+)%)$" or verb
     if verb ~= "create" and line:find '^%s+": :_files" \\$' then
-      line = line:gsub("_files", "_koncli_names " .. noun)
+      line = line:gsub("_files", " _koncli_names " .. noun)
     end
     out[#out + 1] = line
     if line:find "^#compdef" then
@@ -113,6 +118,19 @@ function ADD.fish(completion, verbs)
   return completion .. table.concat(lines)
 end
 
+-- All commands, with the words that stand behind some of them.
+local function every_command(main)
+  local parser = require("koncli.args").all(main.VERBS, main.OF_STORE)
+  parser:command "version"
+  parsers.words(parser:command "completion", { "bash", "zsh", "fish" })
+  local help = parser:command "help"
+  for noun, verbs in spairs(main.VERBS) do
+    parsers.words(help:command(noun), verbs)
+  end
+  parsers.words(help, main.OF_STORE)
+  return parser
+end
+
 ---@param argv string[]
 ---@return integer exit_code
 function M.run(argv)
@@ -121,8 +139,8 @@ function M.run(argv)
   if #argv ~= 1 or not ADD[shell] then
     return main.complain "completion takes one shell: bash, zsh or fish"
   end
-  local parser = require("koncli.args").all(main.VERBS, main.PLAIN, main.OF_STORE)
-  return say("koncli completion", (ADD[shell](parser["get_" .. shell .. "_complete"](parser), main.VERBS)))
+  local parser = every_command(main)
+  return say("koncli completion", (ADD[shell](parser["get_" .. shell .. "_complete"](parser), main.VERBS, parser)))
 end
 
 return M

@@ -50,16 +50,29 @@ local function stray_in(title, given)
     text.quote(stray), title, given.script, table.concat(given.stray, " "))
 end
 
--- "--timeout -1s": what begins like a number is no option, but the value of the one before it.
-local function with_negatives(parser, args)
-  local valued, joined = {}, {}
+--- Every spelling of every option that takes a value, of a parser and of its commands.
+---@param parser table
+---@param valued? table<string, true>  they are added to it
+---@return table<string, true>
+function M.valued(parser, valued)
+  valued = valued or {}
   for _, option in ipairs(parser._options) do
     for _, alias in ipairs(option._maxargs > 0 and option._aliases or {}) do
-      valued[alias] = alias:find "^%-%-"
+      valued[alias] = true
     end
   end
+  for _, command in ipairs(parser._commands) do
+    M.valued(command, valued)
+  end
+  return valued
+end
+
+-- "--timeout -1s": what begins like a number is no option, but the value of the one before it.
+local function with_negatives(parser, args)
+  local valued, joined = M.valued(parser), {}
   for _, arg in ipairs(args) do
-    if valued[joined[#joined]] and arg:find "^%-[%d.]" then
+    local before = joined[#joined] or ""
+    if valued[before] and before:find "^%-%-" and arg:find "^%-[%d.]" then
       joined[#joined] = joined[#joined] .. "=" .. arg
     else
       joined[#joined + 1] = arg
@@ -96,6 +109,15 @@ function M.read(make, title, help, args)
     return nil, EXIT_USAGE
   end
   return given
+end
+
+--- Words that may stand behind a command, as commands of it: so completions know them in every shell.
+---@param command table
+---@param words string[]
+function M.words(command, words)
+  for _, word in ipairs(words) do
+    command:command(word)
+  end
 end
 
 --- All commands in one parser, for completions.

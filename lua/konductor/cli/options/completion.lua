@@ -7,5 +7,8 @@ return function(parser)
   parser:epilog [[
 Examples:
   konductor completion bash > /etc/bash_completion.d/konductor
-  konductor completion fish > ~/.config/fish/completions/konductor.fish]]
+  konductor completion zsh > "${fpath[1]}/_konductor"
+  konductor completion fish > ~/.config/fish/completions/konductor.fish
+
+koncli completion prints those of koncli, for a file of its name beside.]]
 end
