@@ -54,7 +54,8 @@ local function new(pods, faults)
     made.asked[#made.asked + 1] = given.method .. " " .. (pod or given.query)
     local fault = faults and faults(#made.asked, made)
     if fault then
-      return fault.status and { status = fault.status, body = { message = "fault" } } or nil, "unreachable", "no answer"
+      local body = fault.body or { message = "fault" }
+      return fault.status and { status = fault.status, body = body } or nil, "unreachable", "no answer"
     end
     return pod and patch(pod, given) or list()
   end
@@ -165,6 +166,20 @@ describe("the label of the leader's Pod", function()
       assert.same({ 100, 200, 400, 30000 }, { pauses[1], pauses[2], pauses[3], pauses[12] })
       assert.equal(1, #made.said)
       assert.truthy(made.said[1]:find "^warn: boss: label example.org/role=leader: not on Pod a, it is tried again: ")
+    end
+  end)
+
+  it("is tried again when what a server, or a proxy before it, sends with a 200 is no list of Pods", function()
+    for _, body in ipairs { "", "<html>", 7, {}, { items = "none" }, { items = { 5 } }, { items = { {} } },
+      { items = { { metadata = { name = {}, resourceVersion = "1" } } } } } do
+      local pods = { a = false, b = true }
+      local made = new(pods, function(n) return n > 1 and n < 5 and { status = 200, body = body } end)
+      made.tell "start"
+      for _ = 1, 3 do
+        made.run()
+      end
+      assert.same({ a = true, b = false }, pods)
+      assert.truthy(made.said[1]:find("the answer is no list of Pods", 1, true))
     end
   end)
 

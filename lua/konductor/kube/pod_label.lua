@@ -85,17 +85,37 @@ local function has(pods, name)
   return false
 end
 
+local function is_pod(item)
+  local metadata = type(item) == "table" and item.metadata
+  return type(metadata) == "table" and type(metadata.name) == "string" and type(metadata.resourceVersion) == "string"
+end
+
+-- The Pods of an answer, whose sender need not be an API server: a proxy may say anything with a 200.
+local function pods_of(list)
+  local items = type(list) == "table" and list.items
+  if type(items) ~= "table" then
+    return nil
+  end
+  for _, item in ipairs(items) do
+    if not is_pod(item) then
+      return nil
+    end
+  end
+  return items
+end
+
 local function put_on(self)
   local label, own = self.options.label, self.options.pod
   local list, detail = ask(self, {
     method = "GET", path = path_of(self), query = ("labelSelector=%s=%s"):format(label.key, label.value),
   })
-  if not list or not self.wanted then
-    return nil, detail
+  local pods = pods_of(list)
+  if not pods or not self.wanted then
+    return nil, list == nil and detail or "the answer is no list of Pods"
   end
   local ok
-  ok, detail = strip_others(self, list.items)
-  if ok and not has(list.items, own) then
+  ok, detail = strip_others(self, pods)
+  if ok and not has(pods, own) then
     ok, detail = ask(self, {
       method = "PATCH", path = path_of(self, own), content_type = MERGE_PATCH,
       body = { metadata = { labels = { [label.key] = label.value } } },
