@@ -29,6 +29,7 @@ local TELL_MS = 3000
 ---@field made table             what cli/setup.lua made
 ---@field options table
 ---@field started? boolean       the work of `run` has begun
+---@field answered? boolean      `run` has learnt from the store how the object stands
 ---@field keeps_store? boolean   something of ours may be left, so others shall learn of our end from the kernel
 ---@field deadline_ms number     boot clock: when passing failures become final
 local Command = {}

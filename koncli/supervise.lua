@@ -42,7 +42,11 @@ function M.options(command, more)
   more.timeout_ms = options.wait and options.timeout_ms or nil
   more.skew_ms = command:skew_ms()
   more.patience = oneshot.patience(command.world, more)
-  more.on_state = wait.shown(command, function() command.started = true end)
+  local shown = wait.shown(command, function() command.started = true end)
+  more.on_state = function(state, detail)
+    command.answered = command.answered or state ~= "free" -- it waits for what it has read, or holds it
+    shown(state, detail)
+  end
   return more
 end
 
@@ -74,6 +78,8 @@ function M.refuse(command, result)
   local detail = result.detail
   if outcome == "stopped" then
     return 128 + (command:signal() or SIGTERM)
+  elseif outcome == "timeout" and not command.answered then
+    return command:fail("store", "the store did not answer within " .. command.options.timeout)
   elseif outcome == "timeout" then
     detail = "not available within " .. command.options.timeout
   elseif outcome == "failed" then
