@@ -113,14 +113,12 @@ static int explain(const char *text, int errnum, struct kon_err *err)
 {
 	switch (errnum) {
 	case EADDRINUSE:
-		return kon_err_set(err, KON_EXISTS,
-		                   "the probe endpoint cannot listen on %s: another process does; "
-		                   "choose another port with --listen, or --listen off",
+		return kon_err_set(err, KON_EXISTS, "the probe endpoint cannot listen on %s: another process does",
 		                   text);
 	case EACCES:
 		return kon_err_set(err, KON_CONFIG,
 		                   "the probe endpoint may not listen on %s: ports below 1024 need a right; "
-		                   "choose a higher one with --listen",
+		                   "choose a higher one",
 		                   text);
 	case EADDRNOTAVAIL:
 		return kon_err_set(err, KON_CONFIG,
@@ -135,8 +133,8 @@ int kon_probe_listen(const char *text, int *port, struct kon_err *err)
 	union address address;
 	if (!parse_address(text, &address))
 		return kon_err_set(err, KON_USAGE,
-		                   "--listen takes a numeric address and a port, such as [::]:5047, 127.0.0.1:8080 or "
-		                   ":5047, or the word off; got \"%.80s\"",
+		                   "the probe endpoint takes a numeric address and a port, such as [::]:5047, "
+		                   "127.0.0.1:8080 or :5047, or the word off; got \"%.80s\"",
 		                   text);
 
 	int fd = open_listening(&address);

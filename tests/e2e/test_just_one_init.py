@@ -111,6 +111,7 @@ class CommandLine(ClusterTest):
         with socket.create_server(("127.0.0.1", 0)) as server:
             done = self.run_it("-l", "x", "touch", "ran", LISTEN_ADDR=f"127.0.0.1:{server.getsockname()[1]}")
         self.assertEqual(78, done.returncode, done.stderr)
+        self.assertIn("error --listen-addr: the probe endpoint cannot listen on", done.stderr)
         self.assertFalse((self.cluster.directory / "ran").exists())
 
     def test_the_script_says_what_is_wrong_with_its_environment(self):

@@ -70,10 +70,11 @@ local function start_probe(options, logger)
     logger:log("debug", ("probe endpoint on port %d"):format(probe:port()))
     return probe
   elseif word == "busy" then
-    logger:log("warn", detail .. "; there is no probe endpoint (" .. options.listen_option .. " ADDRESS:PORT or off)")
+    logger:log("warn", ("%s; there is none: choose another port by %s, or %s off"):format(detail, options.listen_option,
+      options.listen_option))
     return nil
   end
-  logger:log("error", detail)
+  logger:log("error", ("%s: %s"):format(options.listen_option, detail))
   return nil, word
 end
 

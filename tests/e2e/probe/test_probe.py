@@ -153,7 +153,7 @@ class Addresses(ProbeTest):
             if taken:
                 taken.close()
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("5047", done.stderr)
+        self.assertIn("5047: another process does; there is none: choose another port by --listen, or --listen off\n", done.stderr)
 
     def test_what_is_no_address_ends_the_run_with_an_example(self):
         done = self.cluster.run("run", "--listen", "localhost:80", self.cluster.script(LEADER))
