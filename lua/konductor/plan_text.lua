@@ -10,6 +10,12 @@ local MARKS = {
   done = "[x]", held = "[>]", free = "[ ]", failed = "[!]", doubt = "[?]", blocked = "[-]", corrupt = "[!]",
 }
 
+-- What a person can do about it.
+local NEXT = {
+  failed = "when mended: koncli once reset %s",
+  doubt = "look, then say which: koncli once resolve %s --ran or --not-run",
+}
+
 local function summary(graph)
   local done, total = 0, 0
   for _, box in ipairs(graph.boxes) do
@@ -33,6 +39,7 @@ local function text_of_box(out, box)
   line("after", table.concat(box.after, ", "))
   line("options", box.lines[2])
   line("object", box.object)
+  line("next", NEXT[box.state] and NEXT[box.state]:format(box.object:match "[^/]*$"))
 end
 
 --- For a terminal: a list in the order in which things happen.
