@@ -13,6 +13,7 @@
 ---   "error"       `code` says why: the store, a right, a damaged record
 
 local candidate = require "konductor.candidate"
+local duration = require "konductor.duration"
 local moment = require "konductor.moment"
 local once = require "konductor.once"
 local record_of = require "konductor.record"
@@ -207,7 +208,7 @@ end
 
 local function reason(c, result)
   if result.timed_out then
-    return ("took longer than %d ms"):format(c.o.run_timeout_ms)
+    return "took longer than " .. duration.format(c.o.run_timeout_ms)
   elseif result.lost then
     return result.detail
   elseif result.error then

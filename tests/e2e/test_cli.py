@@ -265,7 +265,8 @@ class Log(ClusterTest):
         script = self.cluster.script(HEAD + 'k.once "job" { run = { "sleep", "1000" }, timeout = "10ms", retries = 0 }\n')
         told = self.cluster.run("run", script, "--listen", "off", "--log-format", "json").stderr
         lines = [json.loads(line) for line in told.splitlines()]
-        for words in ("job: claimed, fence ", "job: the work took longer than its limit", "job: attempt 1 failed"):
+        for words in ("job: claimed, fence ", "job: the work took longer than its limit",
+                      "job: attempt 1 failed: took longer than 10ms"):
             about = [line for line in lines if line["msg"].startswith(words)]
             self.assertEqual([(line["kind"], line["name"]) for line in about], [("Once", "job")], told)
 

@@ -22,6 +22,12 @@ class BuiltIn(ClusterTest):
                 self.assertIn(f"@{path.stem} ", text)
                 self.assertIn(first.lstrip("- "), text)
 
+    def test_a_variable_that_is_missing_leads_to_the_help_of_the_script(self):
+        done = self.cluster.run("run", "@once-per-version", "--listen", "off", "--", "true")
+        self.assertEqual(done.returncode, 65)
+        for name in ("INIT", "IMAGE_TAG"):
+            self.assertIn(f"environment variable {name} is not set; konductor help @once-per-version tells what it is\n", done.stderr)
+
     def test_once_per_version(self):
         init = "echo init >> runs"
         for tag, runs in (("1", 1), ("1", 1), ("2", 2)):

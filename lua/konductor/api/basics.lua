@@ -21,8 +21,10 @@ local function env(context)
     elseif select("#", ...) > 0 then
       return (...)
     end
-    schema.refuse(context, ('the environment variable %s is not set; set it, or give a default: k.env("%s", "...")')
-      :format(name, name))
+    local built_in = (context.chunkname or ""):match "^=(@.*)"
+    schema.refuse(context, ("the environment variable %s is not set; %s"):format(name,
+      built_in and ("konductor help %s tells what it is"):format(built_in)
+        or ('set it, or give a default: k.env("%s", "...")'):format(name)))
     return ""
   end
 end
