@@ -35,7 +35,9 @@ end
 local function release(command, view, rec)
   local me = grant.me(command, rec)
   if not lease.held(rec, me) then
-    return nil, grant.lost(command, view.holder, view, view.holder == "")
+    local word, sentence = grant.lost(command, view.holder, view, view.holder == "")
+    local can_force = view.holder ~= "" and not view.foreign and not command.options.token
+    return nil, word, sentence .. (can_force and "; --force takes it from its holder" or "")
   end
   return lease.release(rec, me)
 end

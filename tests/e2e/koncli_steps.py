@@ -102,6 +102,8 @@ class LeaseSteps(Steps):
             self.assertIn(f"token {token}, not {token + 1}", self.refused(5, "lease", verb, "db", "--holder", "a", "--token", token + 1))
             self.refused(5, "lease", verb, "db", "--holder", "a", env={"KONDUCTOR_TOKEN": str(token - 1)})
             self.refused(2, "lease", verb, "none", "--holder", "a")
+        self.assertIn("--force takes it from its holder", self.refused(5, "lease", "release", "db", "--holder", "b"))
+        self.assertNotIn("--force", self.refused(5, "lease", "release", "db", "--holder", "b", "--token", token + 1))
         self.assertEqual(self.json("lease", "db"), before)
         self.ok("lease", "release", "db", "--holder", "a")
         for verb in ("renew", "release"):
