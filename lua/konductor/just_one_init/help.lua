@@ -24,8 +24,9 @@ Options:
   -h, --help                     this text
   -V, --version                  the version
 
-Other environment: RUST_LOG, what is logged: error, warn, info (default), debug. KONDUCTOR_STORE,
-where the Lease is: kube-lease (default), or sqlite:PATH for replicas on one machine.
+Other environment: RUST_LOG, what is logged: error, warn, info (default), debug. KUBECONFIG, which
+cluster, outside of a pod. KONDUCTOR_STORE, where the Lease is: kube-lease (default), or sqlite for
+replicas on one machine.
 
 Probes: / and /healthcheck answer 200 while COMMAND may run, 404 on standby, 503 while stopping;
 also /livez, /readyz, /leaderz, /metrics.
