@@ -67,17 +67,20 @@ class Documents(unittest.TestCase):
                     self.assertTrue(not here or f'"{path.relative_to(HERE)}"' in played)
         self.assertEqual(commands, sum(printed.get("koncli", 0) for _, _, printed in DOCUMENTS.values()))
 
-    @unittest.skipUnless("KONDUCTOR_TEST_DOCUMENTS" in os.environ, "the documents are not at hand")
-    def test_each_line_of_a_recipe_is_as_its_document_prints_it(self):
-        for document, (_, name, printed) in DOCUMENTS.items():
-            text = Path(os.environ["KONDUCTOR_TEST_DOCUMENTS"], name).read_text(encoding="utf-8")
-            with self.subTest(document):
-                self.assertEqual(count(re.sub(r"^ +(?=apiVersion: v1$)", "- ", text, flags=re.MULTILINE)), printed)
-            words = " ".join(text.split())
-            for path, recipe in recipes_of(document):
-                for line in recipe.splitlines():
-                    with self.subTest(path.name, line=line):
-                        self.assertIn(" ".join(line.split()), words)
+
+# The documents themselves are not kept here: with a folder of them, each line is looked for in them.
+if "KONDUCTOR_TEST_DOCUMENTS" in os.environ:
+    class Originals(unittest.TestCase):
+        def test_each_line_of_a_recipe_is_as_its_document_prints_it(self):
+            for document, (_, name, printed) in DOCUMENTS.items():
+                text = Path(os.environ["KONDUCTOR_TEST_DOCUMENTS"], name).read_text(encoding="utf-8")
+                with self.subTest(document):
+                    self.assertEqual(count(re.sub(r"^ +(?=apiVersion: v1$)", "- ", text, flags=re.MULTILINE)), printed)
+                words = " ".join(text.split())
+                for path, recipe in recipes_of(document):
+                    for line in recipe.splitlines():
+                        with self.subTest(path.name, line=line):
+                            self.assertIn(" ".join(line.split()), words)
 
 
 class Files(unittest.TestCase):

@@ -16,7 +16,6 @@ local PLAIN = {
     { "" },
     { "@leader", "--listen", "off", "-q" },
     { "--store", "sqlite:a b", "init.lua", "-n", "shop", "-v" },
-    { "--namespace", "shop", "init.lua", "--namespace", "other" },
     { "init.lua", "--log-format", "json", "--log-level", "debug", "--grace", "5s", "--holder", "me", "--events", "e" },
     { "init.lua", "--holder", "" },
     { "-q", "-q", "init.lua" },
@@ -34,7 +33,7 @@ local OTHERS = {
   run = {
     {}, { "a", "b" }, { "-h" }, { "--help", "a" }, { "a", "--store" }, { "a", "--store", "-q" }, { "a", "--store=x" },
     { "a", "-nshop" }, { "a", "-qv" }, { "a", "--log-format", "xml" }, { "a", "--lisen", "off" },
-    { "a", "--list", "off" }, { "a", "--quiet=yes" }, { "a", "--", "b" }, { "a", "--store", "-" },
+    { "a", "--list", "off" }, { "--namespace", "shop", "a", "-n", "other" }, { "a", "--quiet=yes" }, { "a", "--", "b" }, { "a", "--store", "-" },
   },
   plan = { { "a", "-o", "png" }, { "--offline" } },
   completion = { { "tcsh" }, {} },
