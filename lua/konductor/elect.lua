@@ -57,8 +57,7 @@ local function queue_of(c)
   local waiters, is_garbled = record_of.waiters(c.view.record.status)
   if is_garbled and not c.has_complained then
     c.has_complained = true
-    c:log("warn", "status.waiters has in it what is no waiter: that is passed over, and goes with the next write of "
-      .. "the queue")
+    c:log("warn", "status.waiters has in it what is no waiter: that is passed over, and goes with the next write")
   end
   return waiters
 end

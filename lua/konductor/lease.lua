@@ -84,6 +84,16 @@ end
 
 -- Transitions --------------------------------------------------------------------------
 
+-- Who writes for another reason leaves the queue as it is, unless somebody has spoilt it: not all that can be read from a
+-- text can be written into one.
+local function mend_queue(s)
+  local waiters, is_garbled = record.waiters(s)
+  if is_garbled then
+    s.waiters = waiters[1] and waiters or nil
+  end
+  return s
+end
+
 -- The status in which `me` holds with a confirmed time to live.
 local function hold(rec, v, me, fence)
   local s = record.successor(rec)
@@ -160,7 +170,7 @@ function M.renew(rec, me)
   s.renewals = (s.renewals or 0) + 1
   s.ttlMs, s.op = me.ttl_ms, me.op
   s.expires = record.later(me.wall, me.ttl_ms)
-  return s
+  return mend_queue(s)
 end
 
 local function free(s)
@@ -315,7 +325,7 @@ function M.request_preempt(rec, me)
   end
   local s = record.copy(rec.status)
   s.preempt = { session = me.session, prio = prio_of(v, me) }
-  return s
+  return mend_queue(s)
 end
 
 --- Why the holder should stop and release, for people; nil when it need not.

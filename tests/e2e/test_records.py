@@ -1,9 +1,10 @@
 """Records that a hand or another program has spoilt: refused with a sentence, by those who come and by those who wait."""
 
+import json
 import sqlite3
 import unittest
 
-from lib import ClusterTest
+from lib import ClusterTest, wait_for
 
 LEASE = """
     local k = require "konductor"
@@ -23,6 +24,31 @@ class Spoilt(ClusterTest):
             db.execute("UPDATE meta SET value = value + 1 WHERE key = 'rev'")
             db.execute(f"UPDATE records SET {column} = ?, rev = (SELECT value FROM meta WHERE key = 'rev')", (text,))
         db.close()
+
+    def queue(self, text):
+        """Puts a queue into the status as it is, whatever the text; how often the hold was renewed before."""
+        db = sqlite3.connect(self.cluster.store_path, timeout=10, isolation_level=None)
+        db.execute("BEGIN IMMEDIATE")
+        status = json.loads(db.execute("SELECT status FROM records").fetchone()[0])
+        status.pop("waiters", None)
+        db.execute("UPDATE meta SET value = value + 1 WHERE key = 'rev'")
+        db.execute("UPDATE records SET status = ?, rev = (SELECT value FROM meta WHERE key = 'rev')",
+                   (json.dumps(status)[:-1] + f', "waiters": {text}}}',))
+        db.execute("COMMIT")
+        db.close()
+        return status["renewals"]
+
+    def test_a_queue_that_cannot_be_written_as_it_is_does_not_end_the_holder(self):
+        holder = self.cluster.start(self.cluster.script(LEASE))
+        holder.wait_event("start")
+        status = lambda: json.loads(self.cluster.store_rows()[0]["status"])
+        for text in ('[null, {"id": "b", "session": "s", "prio": 0}]', "[5, null, 7]", "[1e999]", "1e999", '[null, null, "x"]'):
+            with self.subTest(text):
+                renewals = self.queue(text)
+                wait_for(lambda: status()["renewals"] > renewals or not holder.running, what="a renewal", describe=holder.describe)
+                self.assertEqual(len(holder.events("start")), 1, holder.stderr)
+                self.assertEqual(holder.events("lost"), [], holder.stderr)
+                self.assertEqual([w["id"] for w in status().get("waiters", [])], ["b"] if "b" in text else [])
 
     def refused(self, script, *expected):
         done = self.cluster.run("run", script, "--listen", "off")

@@ -119,7 +119,7 @@ describe("a lease that another program wrote", function()
   for what, waiters in pairs(garbled) do
     local rest = type(waiters) == "table" and not waiters.a and { whole } or nil
 
-    it("is held, joined, left and handed over without those when it has " .. what, function()
+    it("is held, renewed, joined, left and handed over without those when it has " .. what, function()
       local held = { holder = "pod-z", session = "z", ttlMs = 1000, fence = 4, op = "o", waiters = waiters }
       local joiner = me("a", { queue = true })
       local queue = lease.decide(view(rec(held)), joiner, 0).status.waiters
@@ -132,6 +132,8 @@ describe("a lease that another program wrote", function()
       local status, first = lease.release(rec(held), holder)
       assert.same({ rest and "w" or nil, nil }, { first, status.waiters })
       assert.same(rest, lease.revoke(rec(held), { op = "n" }).waiters)
+      holder.ttl_ms = 1000
+      assert.same(rest, lease.renew(rec(held), holder).waiters)
       assert.is_true(record.lease(rec(held)).is_garbled)
     end)
   end
