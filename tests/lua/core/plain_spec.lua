@@ -33,7 +33,8 @@ local OTHERS = {
   run = {
     {}, { "a", "b" }, { "-h" }, { "--help", "a" }, { "a", "--store" }, { "a", "--store", "-q" }, { "a", "--store=x" },
     { "a", "-nshop" }, { "a", "-qv" }, { "a", "--log-format", "xml" }, { "a", "--lisen", "off" },
-    { "a", "--list", "off" }, { "--namespace", "shop", "a", "-n", "other" }, { "a", "--quiet=yes" }, { "a", "--", "b" }, { "a", "--store", "-" },
+    { "a", "--list", "off" }, { "--namespace", "shop", "a", "-n", "other" },
+    { "a", "--quiet=yes" }, { "a", "--", "b" }, { "a", "--store", "-" },
   },
   plan = { { "a", "-o", "png" }, { "--offline" } },
   completion = { { "tcsh" }, {} },
