@@ -272,9 +272,10 @@ def e2e_files(static=False):
 
 
 def kube_files(again=False):
-    """Process tests on a real API server. again: without those about servers, recipes and manifests, which are no other
-    program's in another build, and those left to chance."""
-    left_out = ("/harness/", "/test_chaos.py", "/test_seeds", "/test_koncli_recipes", "/test_deploy") if again else ()
+    """Process tests on a real API server. again: without those about servers, recipes, manifests, pages and words, which
+    are no other program's in another build, and those left to chance."""
+    left_out = ("/harness/", "/test_chaos.py", "/test_seeds", "/test_koncli_recipes", "/test_deploy", "/test_examples",
+                "/test_pages", "/test_exit_codes") if again else ()
     files = [path for path in process_tests("tests/e2e/kube") if not any(part in path for part in left_out)]
     # The largest first: they take longest, and the others run beside them.
     return sorted(files, key=lambda path: -(ROOT / path).stat().st_size)
