@@ -30,7 +30,7 @@ class Kubectl(CredentialsTest):
         return json.loads(done.stdout)
 
     def kubectls(self, paths):
-        done = subprocess.run(["kubectl", "config", "view", "--minify", "--flatten", "--raw", "-o", "json"],
+        done = subprocess.run([self.c.programs.kubectl, "config", "view", "--minify", "--flatten", "--raw", "-o", "json"],
                               env={**self.c.environment(), "KUBECONFIG": str(paths)}, capture_output=True, text=True, check=True)
         view = json.loads(done.stdout)
         return view["clusters"][0]["cluster"], view["users"][0]["user"], view["contexts"][0]["context"]
