@@ -39,8 +39,8 @@ Candidate.__index = Candidate
 ---@field ttl_ms integer
 ---@field work konductor.SpawnSpec|fun(hold: konductor.Hold): any
 ---@field wait? boolean            default true; false: what cannot be had now is not waited for
----@field skew_ms? integer         with wait = false: may take over at first sight by the age of the record, on servers whose
----  clocks are so far apart. Who asks again and again without it never finds out that a holder has vanished
+---@field skew_ms? integer         with wait = false: a record that has stood longer than its ttl, on servers whose clocks are so
+---  far apart, is watched. Who asks again and again without it never finds out that a holder has vanished
 ---@field timeout_ms? integer      of the wait
 ---@field run_timeout_ms? integer  of the work
 ---@field grace_ms? integer        before the deadman's kill

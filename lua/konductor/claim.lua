@@ -307,7 +307,6 @@ end
 function M.run(w, o)
   local me = {
     version = o.version, mode = o.mode, max_attempts = o.max_attempts, backoff_ms = o.backoff_ms, bound = "process",
-    skew_ms = o.wait == false and o.skew_ms or nil,
   }
   local c, code, detail = candidate.new(w, KIND, o, me)
   if not c then

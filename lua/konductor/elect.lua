@@ -299,7 +299,6 @@ M.step, M.withdraw = step, withdraw
 ---@return konductor.ElectResult
 function M.run(w, o)
   local me = { priority = o.priority, preempt = o.preempt, bound = "process", queue = o.wait ~= false }
-  me.skew_ms = o.wait == false and o.skew_ms or nil
   local c, code, detail = candidate.new(w, KIND, o, me)
   if not c then
     return { outcome = "error", code = code, detail = detail }

@@ -46,18 +46,11 @@ local M = {}
 ---@field work? konductor.HoldResult
 ---@field token? integer
 
---- Whether one who does not stay to watch may take a holder for gone: nobody has written anything for that long.
-local function is_over(c, holder)
-  return c.me.skew_ms ~= nil and ttl.oneshot_expired(c.view.record.age_ms, holder.ttlMs, c.me.skew_ms)
-end
-
 --- Since when each holder has stood as it is. Those that are not asked for again are forgotten.
 local function new_memory(c)
-  local memory = { last = {}, now = {}, gone = {} }
+  local memory = { last = {}, now = {}, gone = {}, ttl_ms = 0 }
   function c.me.lapses_at(holder)
-    if is_over(c, holder) then
-      return 0
-    end
+    memory.ttl_ms = math.max(memory.ttl_ms, holder.ttlMs)
     local key = holder.session .. " " .. holder.op
     local since = memory.last[key] or memory.now[key] or c.w.now()
     memory.now[key] = since
@@ -96,6 +89,7 @@ local function decide(c, policy)
   local fence = record.status.fence
   me.next_fence = ttl.next_fence(type(fence) == "number" and fence or 0, record.rev)
   local memory = c.memory
+  memory.ttl_ms = 0 -- the longest that is asked about
   local action = checked_action(policy, policy.decide(record, me, c.w.now()))
   memory.last, memory.now = memory.now, {}
   return action, me.next_fence
@@ -140,7 +134,7 @@ local function step(c, policy)
   end
   listen(c, action.peers)
   if c.o.wait == false then
-    local at = moment.more(c)
+    local at = moment.more(c, action.until_ms, c.memory.ttl_ms)
     if not at then
       return nil, "busy", nil, action.why
     end
@@ -195,8 +189,7 @@ end
 ---@param o konductor.CandidateOptions
 ---@return konductor.PolicyResult
 function M.run(w, policy, o)
-  local me = { skew_ms = o.wait == false and o.skew_ms or nil }
-  local c, code, detail = candidate.new(w, policy.kind, o, me)
+  local c, code, detail = candidate.new(w, policy.kind, o, {})
   if not c then
     return { outcome = "error", code = code, detail = detail }
   end

@@ -277,6 +277,18 @@ describe("a replica that does not wait", function()
     end
   end)
 
+  it("is not taken from an executor that lives, however wrong the clock of the server is that is asked", function()
+    local s = world { peers = false }
+    s:start("a", replica { work = { argv = { "for-ever" } } })
+    until_running(s, "a")
+    for i = 1, 12 do
+      s:run_for(1700)
+      local try = replica { wait = false, skew_ms = 5000, work = { argv = { "brief" } } }
+      assert.equal("busy", play.finish(s, s:start("b" .. i, cast.reads_ahead(try, 3600000))).outcome)
+    end
+    play.judge_runs(s)
+  end)
+
   it("says retry after its own failed attempt, failed after the last one", function()
     local s = world()
     local o = { wait = false, work = { argv = { "fails" } }, max_attempts = 2 }

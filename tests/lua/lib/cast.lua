@@ -14,6 +14,23 @@ function M.world_of(commands)
   end
 end
 
+--- A driver that reads from a server whose clock is ahead of the one that stamps what is written.
+---@param replica fun(w: konductor.World): table
+---@param ahead_ms integer
+---@return fun(w: konductor.World): table
+function M.reads_ahead(replica, ahead_ms)
+  return function(w)
+    local function get(...)
+      local record, code, detail = w.get(...)
+      if record then
+        record.age_ms = record.age_ms + ahead_ms
+      end
+      return record, code, detail
+    end
+    return replica(setmetatable({ get = get }, { __index = w }))
+  end
+end
+
 --- A maker of replicas: a driver with these options, unless the play says otherwise.
 ---@param run fun(w: konductor.World, options: table): table
 ---@param defaults fun(): table
