@@ -165,8 +165,18 @@ class Chaos:
     def kill_konductor(self):
         replica, pid = self.pick()
         if pid:
-            self.bury(replica)
+            self.bury_in_time(replica)
         return bool(pid)
+
+    def bury_in_time(self, replica):
+        """One that is stopped, or was until now, dies before it says how its work ended. Its guard has killed the work
+        when its time was over; the checker of histories has to be told of that end."""
+        at = int(boot_ms() * 1000)
+        signs = [e["t_us"] for e in replica.events() if e["event"] in ("claim", "accept", "renew")]
+        if signs:
+            at = min(at, int(max(signs) + ACT_UNTIL * TTL_MS * 1000))
+        self.bury(replica)
+        self.tell_end(replica, at)
 
     def bury(self, replica):
         replica.kill()
@@ -208,17 +218,11 @@ class Chaos:
         return self.stop_one(2)
 
     def kill_stopped(self):
-        """A konductor dies while it is stopped.  Its guard has killed the work when its time was over; the checker
-        of histories has to be told of that end."""
+        """A konductor dies while it is stopped."""
         for pid, (replica, _, _) in self.stopped.items():
             if pid == replica.pid:
                 del self.stopped[pid]
-                at = int(boot_ms() * 1000)
-                signs = [e["t_us"] for e in replica.events() if e["event"] in ("claim", "accept", "renew")]
-                if signs:
-                    at = min(at, int(max(signs) + ACT_UNTIL * TTL_MS * 1000))
-                self.bury(replica)
-                self.tell_end(replica, at)
+                self.bury_in_time(replica)
                 return True
         return False
 

@@ -85,9 +85,9 @@ class Man(unittest.TestCase):
                     self.assertIn(f"{seen}.{section}", NAMES)
 
     def test_they_are_installed(self):
-        build = Path(binary()).resolve().parent
-        if not (build / "cmake_install.cmake").exists():
-            self.skipTest("this konductor does not lie where it was built")
+        # A konductor that was taken from where it was built is installed by nobody.
+        places = (Path(binary()).resolve().parent, ROOT / "build" / "dev")
+        build = next(place for place in places if (place / "cmake_install.cmake").exists())
         with tempfile.TemporaryDirectory() as prefix:
             run("cmake", "--install", str(build), "--prefix", prefix)
             found = {path.name for path in (Path(prefix) / "share" / "man").rglob("*.?")}
