@@ -9,10 +9,14 @@
 #include <string.h>
 
 #include "json_text.h"
+#include "json_tree.h"
 #include "lua_core.h"
 
 #define ARRAY_TYPE KON_JSON_ARRAY
 #define MAX_DEPTH 100
+/* Both of a record, the first with its text. */
+#define BUILD_ROOM ((size_t)12 << 10)
+#define PRINT_ROOM 2048
 #define MAX_TEXT ((size_t)16 << 20)
 
 /* ---- text to Lua ---- */
@@ -64,31 +68,39 @@ static int push_item(lua_State *L, const cJSON *item, int depth)
 	return 0;
 }
 
-int kon_json_push(lua_State *L, const char *text, size_t len, struct kon_err *err)
+static int push_tree(lua_State *L, const struct kon_json_tree *tree, const char *text, size_t len, const char *end,
+                     struct kon_err *err)
 {
-	const char *end = text;
-	if (kon_json_find_nul(text, len) != NULL)
-		return kon_err_set(err, KON_USAGE, "JSON with a NUL character is not supported");
-	cJSON *root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
-	if (root == NULL)
+	if (tree->root == NULL)
 		return kon_err_set(err, KON_USAGE, "not JSON: wrong or incomplete at byte %td of %zu", end - text, len);
-	for (; end < text + len; end++) {
-		if (strchr(" \t\r\n", *end) == NULL) {
-			cJSON_Delete(root);
+	for (; end < text + len; end++)
+		if (strchr(" \t\r\n", *end) == NULL)
 			return kon_err_set(err, KON_USAGE, "not JSON: something follows the value at byte %td",
 			                   end - text);
-		}
-	}
 	int top = lua_gettop(L);
-	int result = push_item(L, root, 0);
-	cJSON_Delete(root);
-	if (result == 0)
+	if (push_item(L, tree->root, 0) == 0)
 		return 0;
 	lua_settop(L, top);
 	return kon_err_set(err, KON_USAGE, "JSON is nested deeper than %d", MAX_DEPTH);
 }
 
+int kon_json_push(lua_State *L, const char *text, size_t len, struct kon_err *err)
+{
+	const char *end = text;
+	if (kon_json_find_nul(text, len) != NULL)
+		return kon_err_set(err, KON_USAGE, "JSON with a NUL character is not supported");
+	struct kon_json_tree tree = kon_json_tree_read(text, len, &end);
+	int code = push_tree(L, &tree, text, len, end, err);
+	kon_json_tree_free(&tree);
+	return code;
+}
+
 /* ---- Lua to text ---- */
+
+/*
+ * All of it is built within one open tree, so half of an object needs no tidying.  Nothing here may make a value in Lua:
+ * that might run the collector, and what it finalizes may use cJSON.  Values that are there are pushed instead.
+ */
 
 static cJSON *build(lua_State *L, int idx, int depth, struct kon_err *err);
 
@@ -115,9 +127,8 @@ static bool is_utf8(const char *text, size_t len)
 	return true;
 }
 
-static cJSON *refuse(struct kon_err *err, cJSON *half, const char *what)
+static cJSON *refuse(struct kon_err *err, const char *what)
 {
-	cJSON_Delete(half);
 	kon_err_set(err, KON_USAGE, "cannot be written as JSON: %s", what);
 	return NULL;
 }
@@ -126,7 +137,7 @@ static cJSON *build_number(lua_Number value, struct kon_err *err)
 {
 	char digits[32];
 	if (!isfinite(value))
-		return refuse(err, NULL, "a number that is not finite");
+		return refuse(err, "a number that is not finite");
 	/* Whole numbers without exponent: readers in other languages parse them as integers. */
 	if (value == floor(value) && fabs(value) <= 9007199254740992.0) {
 		snprintf(digits, sizeof(digits), "%lld", (long long)value);
@@ -140,81 +151,71 @@ static cJSON *build_string(lua_State *L, int idx, struct kon_err *err)
 	size_t len;
 	const char *text = lua_tolstring(L, idx, &len);
 	if (!is_utf8(text, len))
-		return refuse(err, NULL, "text that is not UTF-8, or has a NUL byte");
-	return cJSON_CreateString(text);
+		return refuse(err, "text that is not UTF-8, or has a NUL byte");
+	return cJSON_CreateStringReference(text); /* it lives as long as the table */
+}
+
+static size_t count_pairs(lua_State *L, int idx)
+{
+	size_t count = 0;
+	for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1))
+		count++;
+	return count;
 }
 
 static cJSON *build_list(lua_State *L, int idx, int depth, struct kon_err *err)
 {
 	int count = (int)lua_objlen(L, idx);
-	int pairs = 0;
-	for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1))
-		pairs++;
-	if (pairs != count)
-		return refuse(err, NULL, "a list with holes, or with names beside its elements");
+	if (count_pairs(L, idx) != (size_t)count)
+		return refuse(err, "a list with holes, or with names beside its elements");
 	cJSON *list = cJSON_CreateArray();
 	for (int i = 1; i <= count; i++) {
 		lua_rawgeti(L, idx, i);
 		cJSON *item = build(L, lua_gettop(L), depth, err);
 		lua_pop(L, 1);
-		if (item == NULL) {
-			cJSON_Delete(list);
+		if (item == NULL)
 			return NULL;
-		}
 		cJSON_AddItemToArray(list, item);
 	}
 	return list;
 }
 
-static int compare_keys(const void *a, const void *b)
+static int compare_names(const void *a, const void *b)
 {
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
+	return strcmp((*(cJSON *const *)a)->string, (*(cJSON *const *)b)->string);
 }
 
-/* The keys of the table at idx, sorted; NULL with err set when one is no string.  The strings belong to Lua. */
-static const char **sorted_keys(lua_State *L, int idx, size_t *count, struct kon_err *err)
+/* The member whose name and value are on top of the stack.  Its name lives as long as the table. */
+static cJSON *build_member(lua_State *L, int depth, struct kon_err *err)
 {
-	size_t room = 0;
-	for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1))
-		room++;
-	const char **keys = malloc((room + 1) * sizeof(*keys));
-	*count = 0;
-	for (lua_pushnil(L); keys != NULL && lua_next(L, idx) != 0; lua_pop(L, 1)) {
-		size_t len;
-		const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &len) : NULL;
-		if (key == NULL || !is_utf8(key, len)) {
-			lua_pop(L, 2);
-			free(keys);
-			refuse(err, NULL, "a table whose keys are not all text (or a list that does not start at 1)");
-			return NULL;
-		}
-		keys[(*count)++] = key;
-	}
-	if (keys != NULL)
-		qsort(keys, *count, sizeof(*keys), compare_keys);
-	return keys;
+	size_t len;
+	const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &len) : NULL;
+	if (name == NULL || !is_utf8(name, len))
+		return refuse(err, "a table whose keys are not all text (or a list that does not start at 1)");
+	cJSON *item = build(L, lua_gettop(L), depth, err);
+	if (item != NULL)
+		item->string = (char *)name;
+	return item;
 }
 
+/* Members stand in the order of their names, so that equal tables are equal texts. */
 static cJSON *build_object(lua_State *L, int idx, int depth, struct kon_err *err)
 {
-	size_t count;
-	const char **keys = sorted_keys(L, idx, &count, err);
-	if (keys == NULL)
-		return NULL;
+	size_t count = 0;
 	cJSON *object = cJSON_CreateObject();
-	for (size_t i = 0; i < count; i++) {
-		lua_pushstring(L, keys[i]);
-		lua_rawget(L, idx);
-		cJSON *item = build(L, lua_gettop(L), depth, err);
-		lua_pop(L, 1);
-		if (item == NULL) {
-			cJSON_Delete(object);
-			object = NULL;
-			break;
+	cJSON **members = cJSON_malloc((count_pairs(L, idx) + 1) * sizeof(cJSON *));
+	if (object == NULL || members == NULL)
+		return NULL;
+	for (lua_pushnil(L); lua_next(L, idx) != 0; lua_pop(L, 1)) {
+		members[count] = build_member(L, depth, err);
+		if (members[count++] == NULL) {
+			lua_pop(L, 2);
+			return NULL;
 		}
-		cJSON_AddItemToObjectCS(object, keys[i], item); /* the key lives as long as the table */
 	}
-	free(keys);
+	qsort(members, count, sizeof(cJSON *), compare_names);
+	for (size_t i = 0; i < count; i++)
+		cJSON_AddItemToObjectCS(object, members[i]->string, members[i]);
 	return object;
 }
 
@@ -235,7 +236,7 @@ static bool is_list(lua_State *L, int idx)
 static cJSON *build(lua_State *L, int idx, int depth, struct kon_err *err)
 {
 	if (depth > MAX_DEPTH || !lua_checkstack(L, 6))
-		return refuse(err, NULL, "tables nested deeper than 100, or a table inside itself");
+		return refuse(err, "tables nested deeper than 100, or a table inside itself");
 	switch (lua_type(L, idx)) {
 	case LUA_TNIL:
 		return cJSON_CreateNull();
@@ -248,23 +249,26 @@ static cJSON *build(lua_State *L, int idx, int depth, struct kon_err *err)
 	case LUA_TTABLE:
 		return is_list(L, idx) ? build_list(L, idx, depth + 1, err) : build_object(L, idx, depth + 1, err);
 	default:
-		return refuse(err, NULL, luaL_typename(L, idx));
+		return refuse(err, luaL_typename(L, idx));
 	}
 }
 
 int kon_json_encode(lua_State *L, int idx, struct kon_buf *out, struct kon_err *err)
 {
 	kon_err_set(err, KON_SYSTEM, "out of memory"); /* unless build finds another reason */
+	kon_json_tree_open(BUILD_ROOM);
 	cJSON *root = build(L, idx < 0 ? lua_gettop(L) + idx + 1 : idx, 0, err);
+	char *text = root != NULL ? cJSON_PrintBuffered(root, PRINT_ROOM, false) : NULL;
+	struct kon_json_tree tree = kon_json_tree_close(root);
+	int code = 0;
 	if (root == NULL)
-		return err->code;
-	char *text = cJSON_PrintUnformatted(root);
-	cJSON_Delete(root);
-	if (text == NULL)
-		return kon_err_set(err, KON_SYSTEM, "out of memory");
-	bool added = kon_buf_add(out, text, strlen(text));
-	cJSON_free(text);
-	return added ? 0 : kon_err_set(err, KON_TOO_BIG, "JSON larger than %zu bytes", out->cap);
+		code = err->code;
+	else if (text == NULL)
+		code = kon_err_set(err, KON_SYSTEM, "out of memory");
+	else if (!kon_buf_add(out, text, strlen(text)))
+		code = kon_err_set(err, KON_TOO_BIG, "JSON larger than %zu bytes", out->cap);
+	kon_json_tree_free(&tree);
+	return code;
 }
 
 /* ---- konductor.core.json ---- */

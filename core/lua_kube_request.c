@@ -30,8 +30,10 @@ struct answer {
 	struct kon_buf body;
 };
 
-static int push_answer(lua_State *L, const struct kon_lua_value *value, struct kon_err *err)
+static int push_answer(lua_State *L, const struct kon_lua_value *value, const struct kon_lua_sent *sent,
+                       struct kon_err *err)
 {
+	(void)sent;
 	const struct answer *answer = (const struct answer *)value;
 	const char *body = answer->body.size > 0 ? answer->body.data : "";
 	lua_createtable(L, 0, 3);
@@ -122,5 +124,5 @@ int kon_lua_kube_request(lua_State *L)
 						      .data = answer,
 					      });
 	kon_buf_done(&body);
-	return kon_lua_request_end(L, request, call);
+	return kon_lua_request_end(L, request, call, NULL);
 }

@@ -53,7 +53,19 @@ static void push_damaged(lua_State *L, const struct kon_record *record, const ch
 	kon_lua_set_text(L, "damage", damage);
 }
 
-int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err)
+/* The status, which is often as it was sent: then nobody need read it. */
+static int set_status(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
+                      struct kon_err *err)
+{
+	if (sent == NULL || sent->size != record->status_size || memcmp(sent->text, record->status, sent->size) != 0)
+		return set_json(L, record, "status", record->status, record->status_size, err);
+	lua_pushvalue(L, sent->idx);
+	lua_setfield(L, -2, "status");
+	return 0;
+}
+
+int kon_lua_push_record(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
+                        struct kon_err *err)
 {
 	push_known(L, record);
 	if (record->came_at_ms != 0)
@@ -64,13 +76,14 @@ int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct ko
 		kon_lua_set_flag(L, "deleting", true);
 	int code = set_json(L, record, "spec", record->spec, record->spec_size, err);
 	if (code == 0)
-		code = set_json(L, record, "status", record->status, record->status_size, err);
+		code = set_status(L, record, sent, err);
 	if (code != 0)
 		lua_pop(L, 1);
 	return code;
 }
 
-static int push_records(lua_State *L, const struct kon_lua_value *value, struct kon_err *err)
+static int push_records(lua_State *L, const struct kon_lua_value *value, const struct kon_lua_sent *sent,
+                        struct kon_err *err)
 {
 	const struct records *all = (const struct records *)value;
 	if (all->what == KON_LUA_TRUE) {
@@ -78,14 +91,14 @@ static int push_records(lua_State *L, const struct kon_lua_value *value, struct 
 		return 0;
 	}
 	if (all->what == KON_LUA_RECORD)
-		return kon_lua_push_record(L, all->list[0], err);
+		return kon_lua_push_record(L, all->list[0], sent, err);
 	lua_createtable(L, (int)all->count, 0);
 	for (size_t i = 0; i < all->count; i++) {
 		const struct kon_record *record = all->list[i];
 		struct kon_err why = {0};
 		if (record->damage != NULL)
 			push_damaged(L, record, record->damage);
-		else if (kon_lua_push_record(L, record, &why) != 0)
+		else if (kon_lua_push_record(L, record, NULL, &why) != 0)
 			push_damaged(L, record, why.detail);
 		lua_rawseti(L, -2, (int)i + 1);
 	}

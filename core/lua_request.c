@@ -38,11 +38,11 @@ static void free_value(struct kon_lua_value *value)
 }
 
 /* The value, or nothing and the code. */
-static int push_value(lua_State *L, struct answer *answer)
+static int push_value(lua_State *L, struct answer *answer, const struct kon_lua_sent *sent)
 {
 	int code = answer->code;
 	if (code == 0)
-		code = answer->value->push(L, answer->value, &answer->err);
+		code = answer->value->push(L, answer->value, sent, &answer->err);
 	return code;
 }
 
@@ -51,7 +51,7 @@ static void push_event(lua_State *L, struct kon_event *base)
 	struct answer_event *event = (struct answer_event *)base;
 	lua_createtable(L, 0, 3);
 	kon_lua_set_text(L, "type", "answer");
-	int code = push_value(L, &event->answer);
+	int code = push_value(L, &event->answer, NULL);
 	if (code == 0) {
 		lua_setfield(L, -2, "value");
 		return;
@@ -141,13 +141,14 @@ static int push_pending(lua_State *L, struct kon_lua_request *request)
 	return 2;
 }
 
-int kon_lua_request_end(lua_State *L, struct kon_lua_request *request, struct kon_store_call *call)
+int kon_lua_request_end(lua_State *L, struct kon_lua_request *request, struct kon_store_call *call,
+                        const struct kon_lua_sent *sent)
 {
 	if (!request->answered) {
 		request->call = call;
 		return push_pending(L, request);
 	}
-	int code = push_value(L, &request->answer);
+	int code = push_value(L, &request->answer, sent);
 	free_value(request->answer.value); /* at once: the collector knows nothing of its size */
 	request->answer.value = NULL;
 	return code == 0 ? 1 : kon_lua_fail(L, &request->answer.err);

@@ -15,10 +15,19 @@
 
 struct kon_lua_request;
 
+/* A table that a request sent, and its JSON. */
+struct kon_lua_sent {
+	int idx; /* on the stack of the method */
+	const char *text;
+	size_t size;
+};
+
 /* What a request was answered with, until Lua takes it. */
 struct kon_lua_value {
-	/* Pushes one value, or nothing and returns a code.  Never raises but for want of memory. */
-	int (*push)(lua_State *L, const struct kon_lua_value *value, struct kon_err *err);
+	/* Pushes one value, or nothing and returns a code.  Where the answer has the JSON that was sent, the table that was
+	 * sent stands for it; sent may be NULL.  Never raises but for want of memory. */
+	int (*push)(lua_State *L, const struct kon_lua_value *value, const struct kon_lua_sent *sent,
+	            struct kon_err *err);
 	void (*free)(struct kon_lua_value *value);
 };
 
@@ -34,14 +43,16 @@ void kon_lua_request_answer(struct kon_lua_request *request, int code, const str
 /* What is being filled while the request is under way: freed if it is cancelled. */
 void kon_lua_request_expect(struct kon_lua_request *request, struct kon_lua_value *value);
 
-/* With the request on top of the stack.  call is NULL when it was answered within the call. */
-int kon_lua_request_end(lua_State *L, struct kon_lua_request *request, struct kon_store_call *call);
+/* With the request on top of the stack.  call is NULL when it was answered within the call; sent may be NULL. */
+int kon_lua_request_end(lua_State *L, struct kon_lua_request *request, struct kon_store_call *call,
+                        const struct kon_lua_sent *sent);
 
 /* A reply that answers the request with what: a record, a list of records, or true. */
 enum kon_lua_what { KON_LUA_RECORD, KON_LUA_LIST, KON_LUA_TRUE };
 struct kon_reply kon_lua_request_reply(struct kon_lua_request *request, enum kon_lua_what what);
 
-/* The table of a record, or nothing and KON_CORRUPT. */
-int kon_lua_push_record(lua_State *L, const struct kon_record *record, struct kon_err *err);
+/* The table of a record, or nothing and KON_CORRUPT.  sent may be NULL. */
+int kon_lua_push_record(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
+                        struct kon_err *err);
 
 #endif

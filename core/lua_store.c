@@ -102,7 +102,7 @@ static int store_get(lua_State *L)
 	int64_t limit_ms = lua_isnoneornil(L, 4) ? 0 : check_limit(L, 4);
 	struct kon_lua_request *request = kon_lua_request_push(L);
 	struct kon_reply reply = kon_lua_request_reply(request, KON_LUA_RECORD);
-	return kon_lua_request_end(L, request, store->ops->get(store, kind, name, limit_ms, reply));
+	return kon_lua_request_end(L, request, store->ops->get(store, kind, name, limit_ms, reply), NULL);
 }
 
 static int store_list(lua_State *L)
@@ -111,7 +111,7 @@ static int store_list(lua_State *L)
 	const char *kind = check_text(L, 2);
 	struct kon_lua_request *request = kon_lua_request_push(L);
 	struct kon_reply reply = kon_lua_request_reply(request, KON_LUA_LIST);
-	return kon_lua_request_end(L, request, store->ops->list(store, kind, reply));
+	return kon_lua_request_end(L, request, store->ops->list(store, kind, reply), NULL);
 }
 
 static int store_create(lua_State *L)
@@ -125,7 +125,8 @@ static int store_create(lua_State *L)
 		return kon_lua_fail(L, &err);
 	struct kon_lua_request *request = kon_lua_request_push(L);
 	struct kon_reply reply = kon_lua_request_reply(request, KON_LUA_RECORD);
-	return kon_lua_request_end(L, request, store->ops->create(store, kind, name, spec->data, spec->size, reply));
+	return kon_lua_request_end(L, request, store->ops->create(store, kind, name, spec->data, spec->size, reply),
+	                           NULL);
 }
 
 static enum kon_store_by check_by(lua_State *L, int idx)
@@ -161,8 +162,9 @@ static int store_replace(lua_State *L)
 		return kon_lua_fail(L, &err);
 	struct kon_lua_request *request = kon_lua_request_push(L);
 	struct kon_reply reply = kon_lua_request_reply(request, KON_LUA_RECORD);
-	return kon_lua_request_end(L, request,
-	                           store->ops->replace(store, &record, status->data, status->size, &how, reply));
+	struct kon_store_call *call = store->ops->replace(store, &record, status->data, status->size, &how, reply);
+	struct kon_lua_sent sent = {.idx = 3, .text = status->data, .size = status->size};
+	return kon_lua_request_end(L, request, call, &sent);
 }
 
 static int store_delete(lua_State *L)
@@ -171,7 +173,7 @@ static int store_delete(lua_State *L)
 	struct kon_record record = check_record(L, 2);
 	struct kon_lua_request *request = kon_lua_request_push(L);
 	struct kon_reply reply = kon_lua_request_reply(request, KON_LUA_TRUE);
-	return kon_lua_request_end(L, request, store->ops->delete (store, &record, reply));
+	return kon_lua_request_end(L, request, store->ops->delete (store, &record, reply), NULL);
 }
 
 /* ---- the rest ---- */

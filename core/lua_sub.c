@@ -55,7 +55,7 @@ static void push_event(lua_State *L, struct kon_event *base)
 	if (event->name != NULL)
 		kon_lua_set_text(L, "name", event->name);
 	/* One that is damaged is not sent along: whoever reads it then is told what is wrong. */
-	if (event->record != NULL && kon_lua_push_record(L, event->record, &err) == 0)
+	if (event->record != NULL && kon_lua_push_record(L, event->record, NULL, &err) == 0)
 		lua_setfield(L, -2, "record");
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
 #include <cmocka.h>
 #include <lauxlib.h>
 #include <lualib.h>
@@ -85,6 +86,41 @@ static void an_escaped_backslash_before_u0000_is_no_nul(void **state)
 	check("assert(json.decode('\"\\\\\\\\u0000\"') == '\\\\u0000')");
 }
 
+static void values_larger_than_one_block_of_memory_survive(void **state)
+{
+	(void)state;
+	check("local long = ('x'):rep(100000)\n"
+	      "local t = { list = {}, long = long, [long] = { 1 } }\n"
+	      "for i = 1, 20000 do t.list[i] = { n = i, s = 's' .. i } end\n"
+	      "local text = json.encode(t)\n"
+	      "local back = json.decode(text)\n"
+	      "assert(back.long == long and back[long][1] == 1 and #back.list == 20000)\n"
+	      "for i = 1, 20000 do assert(back.list[i].n == i and back.list[i].s == 's' .. i) end\n"
+	      "assert(json.encode(back) == text)");
+}
+
+static void a_refusal_in_the_middle_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	check("local half = { a = { 1, { b = 'c' } }, z = print }\n"
+	      "for _ = 1, 3 do\n"
+	      "  assert(json.encode(half) == nil and json.decode('{\"a\":[1,{\"b\":') == nil)\n"
+	      "  assert(json.encode({ a = 1 }) == '{\"a\":1}' and json.decode('[1]')[1] == 1) end");
+	/* Elsewhere cJSON takes memory as ever, to be given back one by one: the sanitizers would tell. */
+	cJSON *other = cJSON_CreateObject();
+	cJSON_AddStringToObject(other, "name", "value");
+	cJSON_Delete(other);
+}
+
+static void what_is_encoded_may_be_collected_meanwhile(void **state)
+{
+	(void)state;
+	check("for i = 1, 2000 do\n"
+	      "  local t = setmetatable({}, { __jsontype = 'array' })\n"
+	      "  for j = 1, 20 do t[j] = { ['key' .. i .. j] = 'value' .. j } end\n"
+	      "  assert(json.decode(json.encode(t))[20]['key' .. i .. '20'] == 'value20') end");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +130,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(deep_nesting_is_refused_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_json_cannot_carry_is_refused_on_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_escaped_backslash_before_u0000_is_no_nul, setup, teardown),
+		cmocka_unit_test_setup_teardown(values_larger_than_one_block_of_memory_survive, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_refusal_in_the_middle_leaves_nothing_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_encoded_may_be_collected_meanwhile, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
