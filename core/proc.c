@@ -316,12 +316,55 @@ static struct kon_proc *new_proc(const struct kon_proc_spec *spec, const struct 
 }
 
 /* The room that the child needs between fork and exec, where nothing can be allocated. */
-static int new_plan(const struct kon_proc_spec *spec, int sock, struct kon_guard_plan *plan)
+static size_t count_words(const char *const *list, size_t *bytes)
 {
 	size_t words = 0;
+	for (; list[words] != NULL; words++)
+		*bytes += strlen(list[words]) + 1;
+	return words;
+}
+
+static const char *copy_word(const char *word, char **free_at)
+{
+	size_t size = strlen(word) + 1;
+	const char *copy = memcpy(*free_at, word, size);
+	*free_at += size;
+	return copy;
+}
+
+/* Returns the list's end, behind its NULL. */
+static const char **copy_list(const char *const *list, const char **to, char **free_at)
+{
+	for (; *list != NULL; list++)
+		*to++ = copy_word(*list, free_at);
+	*to++ = NULL;
+	return to;
+}
+
+/* Moves all words of the specification into one block of its own, to be freed: where they are now may be memory that a
+ * fork leaves behind, as Lua's is (core/static/lua_memory.c).  NULL when there is no memory. */
+static void *own_words(struct kon_proc_spec *spec)
+{
+	size_t bytes = spec->cwd != NULL ? strlen(spec->cwd) + 1 : 0;
+	size_t words = count_words(spec->argv, &bytes) + count_words(spec->envp, &bytes) + 2;
+	const char **block = malloc(words * sizeof(*block) + bytes);
+	if (block == NULL)
+		return NULL;
+	char *free_at = (char *)(block + words);
+	const char **envp = copy_list(spec->argv, block, &free_at);
+	copy_list(spec->envp, envp, &free_at);
+	spec->argv = block;
+	spec->envp = envp;
+	if (spec->cwd != NULL)
+		spec->cwd = copy_word(spec->cwd, &free_at);
+	return block;
+}
+
+static int new_plan(const struct kon_proc_spec *spec, int sock, struct kon_guard_plan *plan)
+{
+	size_t bytes = 0;
+	size_t words = count_words(spec->argv, &bytes);
 	size_t path_size = sizeof("/bin:/usr/bin");
-	while (spec->argv[words] != NULL)
-		words++;
 	for (const char *const *env = spec->envp; *env != NULL; env++)
 		if (strncmp(*env, "PATH=", 5) == 0 && strlen(*env) > path_size)
 			path_size = strlen(*env);
@@ -356,16 +399,21 @@ static pid_t fork_guard(const struct kon_guard_plan *plan)
 static int launch(struct kon_proc *proc, const struct kon_proc_spec *spec, struct kon_err *err)
 {
 	struct kon_guard_plan plan;
+	struct kon_proc_spec own = *spec;
 	int sock[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) != 0)
 		return kon_err_errno(err, KON_SYSTEM, errno, "cannot run %s: no socket for its guard", spec->argv[0]);
-	if (new_plan(spec, sock[1], &plan) == 0)
+	void *words = own_words(&own);
+	int planned = new_plan(spec, sock[1], &plan);
+	plan.spec = &own;
+	if (planned == 0 && words != NULL)
 		proc->ward.guard = fork_guard(&plan);
 	else
 		proc->ward.guard = -1;
 	int saved = errno;
 	free(plan.shell_argv);
 	free(plan.path);
+	free(words);
 	close(sock[1]);
 	if (proc->ward.guard < 0) {
 		close(sock[0]);
