@@ -310,7 +310,7 @@ static void on_ring(struct ev_loop *ev, ev_io *io, int revents)
 	(void)ev;
 	(void)revents;
 	struct bell *bell = io->data;
-	char lines[SMALLEST_PIPE + 1];
+	static char lines[SMALLEST_PIPE + 1]; /* on the stack it would be zeroed each time, to hold a dozen bytes */
 	ssize_t got = read(bell->fd, lines, SMALLEST_PIPE);
 	if (got <= 0)
 		return;

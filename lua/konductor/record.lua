@@ -279,15 +279,24 @@ M.AT_LEAST_ONCE = "AtLeastOnce"
 M.AT_MOST_ONCE = "AtMostOnce"
 local MODES = { M.AT_LEAST_ONCE, M.AT_MOST_ONCE }
 
+local function is_text_or_nothing(value)
+  return value == nil or type(value) == "string"
+end
+
+-- Every waiter reads it at each change, so only what is wrong is given a path.
 local function history_of(status)
   local list = list_at(status, "history", "status.")
   for i = 1, #list do
-    local path = ("status.history[%d]."):format(i)
-    if string_at(list[i], "version", path) == nil then
-      wrong(path .. "version", "a string", nil)
+    local entry = list[i]
+    if type(entry.version) ~= "string" or not is_text_or_nothing(entry.executor)
+      or not is_text_or_nothing(entry.executedAt) then
+      local path = ("status.history[%d]."):format(i)
+      if type(entry.version) ~= "string" then
+        wrong(path .. "version", "a string", entry.version)
+      end
+      string_at(entry, "executor", path)
+      string_at(entry, "executedAt", path)
     end
-    string_at(list[i], "executor", path)
-    string_at(list[i], "executedAt", path)
   end
   return list
 end
