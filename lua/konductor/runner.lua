@@ -18,6 +18,8 @@ local SIGTERM = 15
 ---@field exit_code fun(word: string): integer?  of errors.def
 ---@field signal fun(): integer?                 that asked this process to stop
 ---@field on_phase? fun(phase: "init_done"|"stopping")
+---@field give_way? fun()                         before only tidying up is left: what ends this process has woken others
+---  too, and they go on before it does
 
 --- Exit code of an outcome of claim.lua or elect.lua that ends the process.
 ---@param context konductor.RunContext

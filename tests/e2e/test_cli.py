@@ -227,8 +227,8 @@ class Probe(ClusterTest):
             self.assertEqual((self.get(other, "/leaderz")[0], self.get(other, "/")[0]), (503, 404))
             wait_for(lambda: self.get(other, "/readyz")[0] == code, what=f"/readyz {code}")
             self.assertEqual(standby.stop(), 143)
+        wait_for(lambda: 'konductor_holding{kind="Lease",name="l"} 1' in self.get(port, "/metrics")[1], what="metrics")
         metrics = self.get(port, "/metrics")[1]
-        self.assertIn('konductor_holding{kind="Lease",name="l"} 1', metrics)
         self.assertRegex(metrics, r'konductor_events_total\{event="claim"\} 1')
 
     def test_a_taken_address_that_was_asked_for_is_an_error_and_another_a_warning(self):

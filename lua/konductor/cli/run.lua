@@ -20,6 +20,13 @@ local LISTEN = "[::]:5047"
 local SIGTERM = 15
 --- What the end of a process waits for Kubernetes Events that are under way, and for the label of its Pod.
 local FLUSH_MS, LABEL_MS = 500, 3000
+--- How long a change of the metrics may wait.
+local PUBLISH_MS = 20
+--- About as much as a record is.
+local SAMPLE = { spec = { ttl = "1m" }, names = {} }
+for i = 1, 32 do
+  SAMPLE.names[i] = { i, "a name", true }
+end
 
 -- The exit code of a word; whoever runs under another name has one of its own for a wrong command line.
 local function exit_of(options, word)
@@ -103,15 +110,28 @@ local function follow_label(made)
   end
 end
 
+--- Gives the endpoint its metrics when something has changed: soon after, because others wait for what a policy does and
+--- nobody for its counters.
+local function publisher(made, totals, probe)
+  local is_due = false
+  local function render()
+    made.world.sleep(PUBLISH_MS)
+    is_due = false
+    probe:metrics(totals:render())
+  end
+  return function()
+    if probe and not is_due then
+      is_due = true
+      made.world.task(nil, render)
+    end
+  end
+end
+
 --- Keeps endpoint and live line up to date from what the policies tell.
 local function connect(made, probe)
   local context, logger = made.context, made.log
   local totals = metrics.new(core.version().konductor, { now = made.world.now, unix = os.time })
-  local function publish()
-    if probe then
-      probe:metrics(totals:render())
-    end
-  end
+  local publish = publisher(made, totals, probe)
   local function waits(is_waiting)
     if totals.is_waiting ~= is_waiting then
       totals.is_waiting = is_waiting
@@ -144,7 +164,7 @@ local function connect(made, probe)
       if made.choose().kind == "sqlite" then
         store:get("Once", "konductor.trim")
       end
-      core.json.decode(core.json.encode { list = core.json.array { 1, "a", true } })
+      core.json.decode(core.json.encode(SAMPLE))
     end
     if probe then
       probe:set { leader = state == "holding", standby = state == "waiting" }
@@ -170,7 +190,9 @@ local function connect(made, probe)
       probe:set { stopping = true }
     end
   end
-  publish()
+  if probe then
+    probe:metrics(totals:render())
+  end
 end
 
 --- Each mistake is a line that editors and people can follow; those who read JSON get JSON.
@@ -207,6 +229,7 @@ local function execute(made, given, options)
   local context = made.context
   context.chunkname, context.dir = given.chunkname, given.dir
   context.grace_ms = options.grace_ms or context.grace_ms
+  context.give_way = core.give_way
   function context.preflight(program)
     local choice = made.choose()
     if choice and choice.connection then
@@ -274,7 +297,7 @@ function M.start(options)
   end
   local store = made.opened_store()
   if store and made.ledger:is_empty() then
-    core.give_way() -- the event that ends this process has woken others too: they go on before it tidies up
+    core.give_way()
     store:close()
   end
   return code or 128 + SIGTERM
