@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Ten processes race for one Once, many rounds: runs, doubles, losers that go on too early, and how soon the last
-loser goes on after the winner's success, against the floor (ten processes woken by one write).
+loser goes on after the winner's success, against the floor: as many processes woken by one write, each reading a row.
 
     bench/once_race.py [ROUNDS [PROCESSES]]
 """
@@ -53,23 +53,25 @@ def race(cluster, script, number, processes):
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     processes = int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    results, floors = [], []
+    results, floors, floors_of_losers = [], [], []
     with Cluster() as cluster:
         script = cluster.script(SCRIPT)
         for number in range(rounds):
             if number % ROUNDS_A_FLOOR == 0:
-                floors.append(floor(processes - 1, ROUNDS_A_FLOOR))
+                floors.append(floor(processes, ROUNDS_A_FLOOR))
+                floors_of_losers.append(floor(processes - 1, ROUNDS_A_FLOOR))
             results.append(race(cluster, script, number, processes))
         check_history(cluster)
     runs = sum(r["runs"] for r in results)
-    base = percentile(floors, 0.5)
+    base, base_of_losers = percentile(floors, 0.5), percentile(floors_of_losers, 0.5)
     latency = [r["latency_ms"] for r in results]
     print(f"rounds {rounds} of {processes} processes: runs {runs}, doubles {runs - rounds}, "
           f"early losers {sum(r['early'] for r in results)}")
     print(f"winner's exit -> last loser goes on: {summary(latency)}")
     print(f"  of which until the success is written: {summary([r['complete_ms'] for r in results])}")
-    print(f"floor ({processes - 1} processes woken by one write): p50 {base:.2f} ms; "
-          f"ratio {percentile(latency, 0.5) / base:.2f}")
+    print(f"floor ({processes} processes woken by one write): p50 {base:.2f} ms; ratio "
+          f"{percentile(latency, 0.5) / base:.2f}; {processes - 1} woken, as many as lose: {base_of_losers:.2f} ms, "
+          f"{percentile(latency, 0.5) / base_of_losers:.2f}")
 
 
 if __name__ == "__main__":

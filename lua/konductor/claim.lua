@@ -42,6 +42,7 @@ local KIND = "Once"
 ---@field until_ms? number       busy: worth another look then
 ---@field work? konductor.HoldResult
 ---@field token? integer
+---@field record? konductor.Record  ran: as it was written
 
 local function take(c, action)
   local ok, base, detail = c:write(action)
@@ -198,7 +199,9 @@ local function complete(c, grant, result)
   if outcome == "ok" then
     c:event("complete", { version = grant.version, fence = grant.fence, rev = value.rev })
     c:log("info", "done and recorded")
-    return { outcome = "ran", code = 0, version = grant.version, work = result, token = grant.fence }
+    return {
+      outcome = "ran", code = 0, version = grant.version, work = result, token = grant.fence, record = value,
+    }
   elseif outcome == "lost" then
     return superseded(c, grant, result)
   end

@@ -202,6 +202,10 @@ local function work(run, name)
   end
   local view = run.views[name]
   local before = view.changes
+  if result.record then
+    view:see(result.record)
+    return nil
+  end
   run.stale[name] = true
   local exit = read(run)
   if exit then
@@ -266,6 +270,13 @@ local function drive(run)
   end
 end
 
+-- Whether this process only tidies up from here on.
+local function is_end(context, flow, code)
+  local program = context.program
+  local last = program.items[#program.items]
+  return code ~= nil or not program.main and last.flow == flow
+end
+
 --- Runs a flow up to its main. *waits*
 ---@param context konductor.RunContext
 ---@param flow konductor.Flow
@@ -288,6 +299,9 @@ function M.run(context, flow, runner)
   local code
   if not is_all_done(run) then
     code = drive(run)
+  end
+  if context.give_way and is_end(context, flow, code) then
+    context.give_way()
   end
   stop:close()
   for _, view in pairs(run.views) do

@@ -178,6 +178,18 @@ class CustomResources(Rights):
         self.assertEqual(self.run_script(self.script('require("konductor").exec { "true" }'), account).returncode, 0)
         self.assertEqual(self.c.audit(mark, user=user), [])
 
+    def test_cost_no_look_at_what_this_process_has_written_itself(self):
+        script = self.script("""
+local k = require "konductor"
+k.flow "shop" { k.stage "one" { version = "1", run = { "true" } } }
+""")
+        done = self.run_script(script, self.account(self.printed(script)))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        verbs = [e["verb"] for e in self.c.audit(user=f"system:serviceaccount:{self.ns}:sa1", name="shop.one")]
+        # claim and success; before it the object and how it is watched, after it nothing
+        self.assertEqual(verbs[-1], "update", verbs)
+        self.assertEqual(verbs.count("update"), 2, verbs)
+
     def test_of_a_manifest_are_taken_as_printed(self):
         script = self.script()
         self.c.ask_ok("POST", f"/api/v1/namespaces/{self.ns}/serviceaccounts", {"metadata": {"name": "shop"}})
