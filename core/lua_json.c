@@ -21,7 +21,7 @@
 
 /* ---- text to Lua ---- */
 
-static int push_item(lua_State *L, const cJSON *item, int depth);
+static int push_item(lua_State *L, const cJSON *item, bool is_element, int depth);
 
 static int push_list(lua_State *L, const cJSON *list, int depth)
 {
@@ -30,7 +30,7 @@ static int push_list(lua_State *L, const cJSON *list, int depth)
 	luaL_getmetatable(L, ARRAY_TYPE);
 	lua_setmetatable(L, -2);
 	for (const cJSON *item = list->child; item != NULL; item = item->next) {
-		if (push_item(L, item, depth) != 0)
+		if (push_item(L, item, true, depth) != 0)
 			return -1;
 		lua_rawseti(L, -2, ++index);
 	}
@@ -42,14 +42,15 @@ static int push_object(lua_State *L, const cJSON *object, int depth)
 	lua_createtable(L, 0, cJSON_GetArraySize(object)); /* counts what is below, of objects too */
 	for (const cJSON *item = object->child; item != NULL; item = item->next) {
 		lua_pushstring(L, item->string);
-		if (push_item(L, item, depth) != 0)
+		if (push_item(L, item, false, depth) != 0)
 			return -1;
 		lua_rawset(L, -3);
 	}
 	return 0;
 }
 
-static int push_item(lua_State *L, const cJSON *item, int depth)
+/* A null is no member at all; among elements it is a null pointer, so that those behind it keep their places. */
+static int push_item(lua_State *L, const cJSON *item, bool is_element, int depth)
 {
 	if (depth > MAX_DEPTH || !lua_checkstack(L, 4))
 		return -1;
@@ -63,6 +64,8 @@ static int push_item(lua_State *L, const cJSON *item, int depth)
 		lua_pushnumber(L, item->valuedouble);
 	else if (cJSON_IsBool(item))
 		lua_pushboolean(L, cJSON_IsTrue(item));
+	else if (is_element)
+		lua_pushlightuserdata(L, NULL);
 	else
 		lua_pushnil(L);
 	return 0;
@@ -78,7 +81,7 @@ static int push_tree(lua_State *L, const struct kon_json_tree *tree, const char 
 			return kon_err_set(err, KON_USAGE, "not JSON: something follows the value at byte %td",
 			                   end - text);
 	int top = lua_gettop(L);
-	if (push_item(L, tree->root, 0) == 0)
+	if (push_item(L, tree->root, false, 0) == 0)
 		return 0;
 	lua_settop(L, top);
 	return kon_err_set(err, KON_USAGE, "JSON is nested deeper than %d", MAX_DEPTH);
@@ -240,6 +243,8 @@ static cJSON *build(lua_State *L, int idx, int depth, struct kon_err *err)
 	switch (lua_type(L, idx)) {
 	case LUA_TNIL:
 		return cJSON_CreateNull();
+	case LUA_TLIGHTUSERDATA:
+		return lua_touserdata(L, idx) == NULL ? cJSON_CreateNull() : refuse(err, luaL_typename(L, idx));
 	case LUA_TBOOLEAN:
 		return cJSON_CreateBool(lua_toboolean(L, idx));
 	case LUA_TNUMBER:

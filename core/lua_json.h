@@ -3,7 +3,7 @@
  *
  * Tables with the metatable json.array_mt, and tables with a first element, become lists; every
  * other table an object, its keys sorted, so that equal values give equal text.  Whole numbers up
- * to 2^53 keep every digit.  null becomes nil, so a null member disappears.
+ * to 2^53 keep every digit.  A null member disappears; among the elements of a list, null is a null pointer.
  */
 #ifndef KON_LUA_JSON_H
 #define KON_LUA_JSON_H

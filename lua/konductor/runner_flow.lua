@@ -201,11 +201,11 @@ local function work(run, name)
     return fail(run, tostring(result.code), ("%s: %s"):format(name, result.detail or result.code))
   end
   local view = run.views[name]
-  local before = view.changes
   if result.record then
-    view:see(result.record)
+    view:see(result.record) -- what it wrote itself it need not read
     return nil
   end
+  local before = view.changes
   run.stale[name] = true
   local exit = read(run)
   if exit then

@@ -86,6 +86,16 @@ static void an_escaped_backslash_before_u0000_is_no_nul(void **state)
 	check("assert(json.decode('\"\\\\\\\\u0000\"') == '\\\\u0000')");
 }
 
+static void a_null_in_a_list_keeps_its_place_and_one_in_an_object_is_absent(void **state)
+{
+	(void)state;
+	check("for _, text in ipairs { '[null]', '[1,null,3]', '{\"a\":[[null,null],{\"b\":[null]}]}' } do\n"
+	      "  local back = json.encode((json.decode(text)))\n"
+	      "  assert(back == text, text .. ' became ' .. back) end\n"
+	      "assert(#json.decode('[1,null,3]') == 3 and json.encode((json.decode('{\"a\":null}'))) == '{}')\n"
+	      "assert(json.decode('null') == nil)");
+}
+
 static void values_larger_than_one_block_of_memory_survive(void **state)
 {
 	(void)state;
@@ -130,6 +140,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(deep_nesting_is_refused_both_ways, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_json_cannot_carry_is_refused_on_writing, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_escaped_backslash_before_u0000_is_no_nul, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_null_in_a_list_keeps_its_place_and_one_in_an_object_is_absent, setup,
+	                                        teardown),
 		cmocka_unit_test_setup_teardown(values_larger_than_one_block_of_memory_survive, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_refusal_in_the_middle_leaves_nothing_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_encoded_may_be_collected_meanwhile, setup, teardown),

@@ -50,6 +50,18 @@ class Spoilt(ClusterTest):
                 self.assertEqual(holder.events("lost"), [], holder.stderr)
                 self.assertEqual([w["id"] for w in status().get("waiters", [])], ["b"] if "b" in text else [])
 
+    def test_what_others_keep_in_a_status_is_written_back_as_it_was(self):
+        holder = self.cluster.start(self.cluster.script(LEASE))
+        holder.wait_event("start")
+        theirs = {"list": [None, 1, [None], {"a": [None, "x"]}], "text": "\u00e9\u4e16"}
+        before = json.loads(self.cluster.store_rows()[0]["status"])
+        self.edit("status", json.dumps({**before, "theirs": theirs}))
+        status = lambda: json.loads(self.cluster.store_rows()[0]["status"])
+        wait_for(lambda: status()["renewals"] > before["renewals"] or not holder.running, what="a renewal",
+                 describe=holder.describe)
+        self.assertEqual(status()["theirs"], theirs)
+        self.assertEqual(holder.events("lost"), [], holder.stderr)
+
     def refused(self, script, *expected):
         done = self.cluster.run("run", script, "--listen", "off")
         self.assertEqual(done.returncode, 78, done.stderr)
