@@ -217,7 +217,7 @@ if LUA_TESTS.exists() and not SANITIZER_KB:  # a static binary or a sanitizer le
             """Over 1000 renewals on SQLite. Guards against leaks of C and of Lua that no leak checker sees, because
             somebody still points to them."""
             grown = allocations.measure(str(LUA_TESTS), 1000)
-            self.assertLessEqual(grown["requests"] / 1000, 210)
+            self.assertLessEqual(grown["requests"] / 1000, 85)
             self.assertLessEqual(grown["live"], 4096)
             # Lua keeps what its compiler has made of the code.
             self.assertLessEqual(grown["heap"], 64 << 10)
