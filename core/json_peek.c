@@ -82,3 +82,16 @@ bool kon_json_peek(const char *text, size_t size, const char *const *path, struc
 			return false;
 	return take_string(&c, out) && memchr(out->at, '\\', out->size) == NULL;
 }
+
+bool kon_json_peek_value(const char *text, size_t size, const char *name, struct kon_json_span *out)
+{
+	struct cursor c = {text, text + size};
+	if (!enter(&c, name))
+		return false;
+	skip_space(&c);
+	const char *from = c.at;
+	if (!skip_value(&c))
+		return false;
+	*out = (struct kon_json_span){from, (size_t)(c.at - from)};
+	return true;
+}

@@ -4,6 +4,7 @@
 
 #include "lua_json.h"
 #include "lua_request.h"
+#include "lua_status.h"
 #include "lua_type.h"
 
 /* What a store has told of so far; copies, because it is pushed when Lua takes it. */
@@ -16,13 +17,13 @@ struct records {
 	size_t room;
 };
 
-static int set_json(lua_State *L, const struct kon_record *record, const char *key, const char *text, size_t size,
-                    struct kon_err *err)
+/* Sets what was read of text, which is on top of the stack unless code says that it was not. */
+static int set_read(lua_State *L, const struct kon_record *record, const char *key, const char *text, size_t size,
+                    int code, const struct kon_err *why, struct kon_err *err)
 {
-	struct kon_err why = {0};
-	if (kon_json_push(L, text, size, &why) != 0)
+	if (code != 0)
 		return kon_err_set(err, KON_CORRUPT, "the %s of %s %s is damaged: %.300s", key, record->kind,
-		                   record->name, why.detail);
+		                   record->name, why->detail);
 	lua_setfield(L, -2, key);
 	/* To Lua, a list is a table too. */
 	size_t start = 0;
@@ -32,6 +33,27 @@ static int set_json(lua_State *L, const struct kon_record *record, const char *k
 		return kon_err_set(err, KON_CORRUPT, "the %s of %s %s is damaged: no JSON object", key, record->kind,
 		                   record->name);
 	return 0;
+}
+
+static int set_spec(lua_State *L, const struct kon_record *record, struct kon_err *err)
+{
+	struct kon_err why = {0};
+	int code = kon_json_push(L, record->spec, record->spec_size, &why);
+	return set_read(L, record, "spec", record->spec, record->spec_size, code, &why, err);
+}
+
+/* Often it is as it was sent: then nobody need read it. */
+static int set_status(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
+                      struct kon_err *err)
+{
+	if (sent != NULL && sent->size == record->status_size && memcmp(sent->text, record->status, sent->size) == 0) {
+		lua_pushvalue(L, sent->idx);
+		lua_setfield(L, -2, "status");
+		return 0;
+	}
+	struct kon_err why = {0};
+	int code = kon_lua_push_status(L, record, &why);
+	return set_read(L, record, "status", record->status, record->status_size, code, &why, err);
 }
 
 /* What every record has, whatever is in it. */
@@ -53,17 +75,6 @@ static void push_damaged(lua_State *L, const struct kon_record *record, const ch
 	kon_lua_set_text(L, "damage", damage);
 }
 
-/* The status, which is often as it was sent: then nobody need read it. */
-static int set_status(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
-                      struct kon_err *err)
-{
-	if (sent == NULL || sent->size != record->status_size || memcmp(sent->text, record->status, sent->size) != 0)
-		return set_json(L, record, "status", record->status, record->status_size, err);
-	lua_pushvalue(L, sent->idx);
-	lua_setfield(L, -2, "status");
-	return 0;
-}
-
 int kon_lua_push_record(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
                         struct kon_err *err)
 {
@@ -74,7 +85,7 @@ int kon_lua_push_record(lua_State *L, const struct kon_record *record, const str
 		kon_lua_set_number(L, "generation", (lua_Number)record->generation);
 	if (record->deleting)
 		kon_lua_set_flag(L, "deleting", true);
-	int code = set_json(L, record, "spec", record->spec, record->spec_size, err);
+	int code = set_spec(L, record, err);
 	if (code == 0)
 		code = set_status(L, record, sent, err);
 	if (code != 0)

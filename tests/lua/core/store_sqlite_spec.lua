@@ -91,6 +91,79 @@ describe("the SQLite store", function()
     two:close()
   end)
 
+  -- Writes a status as others do, and reads it back as those do who wait.
+  local function pair(kind, name)
+    local theirs, ours = assert(open()), assert(open())
+    local record = assert(theirs:create(kind, name, {}))
+    return function(status)
+      record = assert(theirs:replace(record, status))
+      return assert(ours:get(kind, name)).status
+    end, function()
+      theirs:close()
+      ours:close()
+    end
+  end
+
+  local function versions(count, at)
+    local list = core.json.array {}
+    for i = 1, count do
+      list[i] = { version = "v" .. i, executor = ("host-%d"):format(i), executedAt = at or "2026-01-01T00:00:00Z" }
+    end
+    return list
+  end
+
+  for kind, list in pairs { Once = "history", Lease = "waiters" } do
+    it("reads the " .. list .. " of a " .. kind .. " anew when any byte of it has changed, and only then", function()
+      local exchange, close = pair(kind, "a")
+      local first = exchange { n = 1, [list] = versions(20) }
+      local second = exchange { n = 2, text = list .. "[", [list] = versions(20) }
+      assert.same({ n = 2, text = list .. "[", [list] = versions(20) }, second)
+      assert.equal(first[list], second[list], "the same table")
+      local escaped = { text = '"' .. list .. '":[', [list] = versions(20) }
+      assert.same(escaped, exchange(escaped))
+      for _, changed in ipairs { versions(20, "2026-01-01T00:00:01Z"), versions(19), versions(21), versions(1), {},
+        "none", 0 } do
+        assert.same({ [list] = changed }, exchange { [list] = changed })
+        assert.same({ n = 3, [list] = versions(20) }, exchange { n = 3, [list] = versions(20) })
+      end
+      assert.same({ n = 4 }, exchange { n = 4 })
+      assert.same({ below = { [list] = versions(20) } }, exchange { below = { [list] = versions(20) } })
+      close()
+    end)
+  end
+
+  it("gives the policies of users tables of their own", function()
+    local exchange, close = pair("Record", "a")
+    local first = exchange { n = 1, history = versions(20), waiters = versions(20) }
+    first.history[1].version, first.waiters[21] = "changed in place", {}
+    assert.same({ n = 2, history = versions(20), waiters = versions(20) },
+      exchange { n = 2, history = versions(20), waiters = versions(20) })
+    close()
+  end)
+
+  it("says of a damaged status what is wrong, though its list is known", function()
+    local exchange, close = pair("Once", "a")
+    exchange { n = 1, history = versions(20) }
+    local text = core.json.encode { history = versions(20) }
+    local reader = assert(open())
+    for broken, words in pairs {
+      [text:sub(1, -2)] = "incomplete", [text .. "}"] = "follows", ["[" .. text .. "]"] = "no JSON object",
+      [text:sub(1, -2) .. ",]}"] = "wrong or incomplete",
+    } do
+      local file = assert(io.open(dir .. "/broken.sql", "w"))
+      file:write(("UPDATE records SET status = '%s', rev = rev + 1;"):format(broken))
+      file:close()
+      shell(("python3 -c 'import sqlite3; db = sqlite3.connect(\"%s/state.db\"); " ..
+        "db.executescript(open(\"%s/broken.sql\").read())'"):format(dir, dir))
+      local record, code, detail = reader:get("Once", "a")
+      assert.is_nil(record)
+      assert.equal("corrupt", code)
+      assert.matches(words, detail, 1, true)
+    end
+    reader:close()
+    close()
+  end)
+
   it("says where it is, and has a descriptor to keep", function()
     local store = assert(open())
     assert.equal("sqlite:" .. dir .. "/state.db", store:describe())
