@@ -3,6 +3,7 @@
 import os
 import signal
 import unittest
+from contextlib import suppress
 from pathlib import Path
 
 from lib import ClusterTest, marked, wait_for
@@ -17,8 +18,9 @@ class Names(ClusterTest):
         replica = self.cluster.start(script)
         replica.wait_for((self.cluster.directory / "up").exists, what="the work")
         for pid in marked(self.cluster.mark):
-            if "konductor" in Path(f"/proc/{pid}/comm").read_text():
-                os.kill(pid, signal.SIGKILL)
+            with suppress(FileNotFoundError, ProcessLookupError):  # the first kill ends others of them
+                if "konductor" in Path(f"/proc/{pid}/comm").read_text():
+                    os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not marked(self.cluster.mark), what="the end of the work",
                  describe=lambda: str(marked(self.cluster.mark)))
 
