@@ -46,7 +46,8 @@ static int set_spec(lua_State *L, const struct kon_record *record, struct kon_er
 static int set_status(lua_State *L, const struct kon_record *record, const struct kon_lua_sent *sent,
                       struct kon_err *err)
 {
-	if (sent != NULL && sent->size == record->status_size && memcmp(sent->text, record->status, sent->size) == 0) {
+	if (sent != NULL && kon_lua_shares_tables(record->kind) && sent->size == record->status_size &&
+	    memcmp(sent->text, record->status, sent->size) == 0) {
 		lua_pushvalue(L, sent->idx);
 		lua_setfield(L, -2, "status");
 		return 0;

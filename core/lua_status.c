@@ -65,16 +65,30 @@ static void keep(lua_State *L, const struct kept *kept, const struct kon_json_sp
 	lua_pop(L, 1);
 }
 
-/* Whether the text has the name once, as it is, so that no second member can be meant: of two the last one counts. */
-static bool has_once(const char *text, size_t size, const char *name)
+static bool has(const char *text, size_t size, const char *word)
+{
+	return memmem(text, size, word, strlen(word)) != NULL;
+}
+
+/* Whether the list is the only member of that name, as far as is plain to see: of two the last one counts.  Before the list
+ * stands its own name. */
+static bool is_only(const struct kon_record *record, const struct kept *kept, const struct kon_json_span *text)
 {
 	char quoted[32];
-	int length = snprintf(quoted, sizeof(quoted), "\"%s\"", name);
-	const char *first = memmem(text, size, quoted, (size_t)length);
-	if (first == NULL || memchr(text, '\\', size) != NULL)
+	int length = snprintf(quoted, sizeof(quoted), "\"%s\"", kept->list);
+	size_t before = (size_t)(text->at - record->status);
+	const char *behind = text->at + text->size;
+	size_t left = record->status_size - before - text->size;
+	const char *own = memmem(record->status, before, quoted, (size_t)length);
+	if (own == NULL || has(own + 1, before - (size_t)(own + 1 - record->status), quoted) ||
+	    has(behind, left, quoted))
 		return false;
-	first++;
-	return memmem(first, size - (size_t)(first - text), quoted, (size_t)length) == NULL;
+	return !has(record->status, before, "\\") && !has(behind, left, "\\");
+}
+
+bool kon_lua_shares_tables(const char *kind)
+{
+	return find_kept(kind) != NULL;
 }
 
 /*
@@ -94,7 +108,7 @@ static bool read_around(lua_State *L, const struct kon_record *record, const str
 		memcpy(rest, record->status, before);
 		rest[before] = '0';
 		memcpy(rest + before + 1, text->at + text->size, behind);
-		is_read = has_once(rest, size, kept->list) && kon_json_push(L, rest, size, &ignored) == 0;
+		is_read = kon_json_push(L, rest, size, &ignored) == 0;
 		free(rest);
 	}
 	if (is_read) {
@@ -117,7 +131,7 @@ int kon_lua_push_status(lua_State *L, const struct kon_record *record, struct ko
 	const struct kept *kept = find_kept(record->kind);
 	struct kon_json_span list = {0};
 	bool is_long = kept != NULL && kon_json_peek_value(record->status, record->status_size, kept->list, &list) &&
-	               list.size >= LONG_LIST && list.at[0] == '[';
+	               list.size >= LONG_LIST && list.at[0] == '[' && is_only(record, kept, &list);
 	if (is_long && recall(L, kept, &list) && read_around(L, record, kept, &list))
 		return 0;
 	int code = kon_json_push(L, record->status, record->status_size, err);

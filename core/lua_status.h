@@ -9,8 +9,12 @@
 #define KON_LUA_STATUS_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 #include "store.h"
+
+/* Whether tables of a record of that kind may stand for others of the same text. */
+bool kon_lua_shares_tables(const char *kind);
 
 /* Pushes it; or pushes nothing and returns a code, as kon_json_push does. */
 int kon_lua_push_status(lua_State *L, const struct kon_record *record, struct kon_err *err);

@@ -132,6 +132,15 @@ describe("the SQLite store", function()
     end)
   end
 
+  it("gives the policies of users another table than the one they wrote", function()
+    local store = assert(open())
+    local status = { n = 1 }
+    local record = assert(store:replace(assert(store:create("Record", "a", {})), status))
+    status.n = 2
+    assert.equal(1, record.status.n)
+    store:close()
+  end)
+
   it("gives the policies of users tables of their own", function()
     local exchange, close = pair("Record", "a")
     local first = exchange { n = 1, history = versions(20), waiters = versions(20) }
