@@ -150,6 +150,26 @@ describe("the SQLite store", function()
     close()
   end)
 
+  -- Puts a status there as it is, whatever the text.
+  local function put(status)
+    local file = assert(io.open(dir .. "/broken.sql", "w"))
+    file:write(("UPDATE records SET status = '%s', rev = rev + 1;"):format(status))
+    file:close()
+    shell(("python3 -c 'import sqlite3; db = sqlite3.connect(\"%s/state.db\"); " ..
+      "db.executescript(open(\"%s/broken.sql\").read())'"):format(dir, dir))
+  end
+
+  it("reads a list that stands there twice as the last one says", function()
+    local store = assert(open())
+    assert(store:create("Once", "a", {}))
+    local one, other = core.json.encode(versions(20)), core.json.encode(versions(19))
+    put(('{"history":%s,"history":%s}'):format(one, other))
+    assert.equal(19, #store:get("Once", "a").status.history)
+    put(('{"history":%s}'):format(one))
+    assert.equal(20, #store:get("Once", "a").status.history)
+    store:close()
+  end)
+
   it("says of a damaged status what is wrong, though its list is known", function()
     local exchange, close = pair("Once", "a")
     exchange { n = 1, history = versions(20) }
@@ -159,11 +179,7 @@ describe("the SQLite store", function()
       [text:sub(1, -2)] = "incomplete", [text .. "}"] = "follows", ["[" .. text .. "]"] = "no JSON object",
       [text:sub(1, -2) .. ",]}"] = "wrong or incomplete",
     } do
-      local file = assert(io.open(dir .. "/broken.sql", "w"))
-      file:write(("UPDATE records SET status = '%s', rev = rev + 1;"):format(broken))
-      file:close()
-      shell(("python3 -c 'import sqlite3; db = sqlite3.connect(\"%s/state.db\"); " ..
-        "db.executescript(open(\"%s/broken.sql\").read())'"):format(dir, dir))
+      put(broken)
       local record, code, detail = reader:get("Once", "a")
       assert.is_nil(record)
       assert.equal("corrupt", code)
