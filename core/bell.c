@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bell_line.h"
 #include "clock.h"
 #include "fs.h"
 
@@ -28,7 +29,7 @@
 struct kon_bell_watch {
 	struct bell *bell; /* NULL once the bells are closed */
 	struct kon_bell_watch *next;
-	void (*rung)(void *data, const char *word);
+	kon_bell_rung *rung;
 	void *data;
 };
 
@@ -127,13 +128,13 @@ static bool reopen_dir(struct kon_bells *bells)
 
 /* ---- ringing ---- */
 
-static void ring_one(int key_fd, const char *name, const char *line)
+static void ring_one(int key_fd, const char *name, const struct kon_ring *ring)
 {
 	int fd = openat(key_fd, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0) {
-		/* Full means that the waiter has not yet looked since it was rung: it will. */
-		ssize_t put = write(fd, line, strlen(line));
-		(void)put;
+		/* No room for the word either means that the waiter has not looked since it was rung: it will. */
+		if (!kon_bell_line_put(fd, ring) && ring->news != NULL)
+			kon_bell_line_put(fd, &(struct kon_ring){.word = ring->word});
 		close(fd);
 	} else if (errno == ENXIO) {
 		unlinkat(key_fd, name, 0);
@@ -147,9 +148,9 @@ static bool is_of(const char *name, const char *session)
 }
 
 /* Rings the bells of the key that are of session, or all that are not; false when there was none. */
-static bool ring_those(struct kon_bells *bells, uint64_t key, const char *word, const char *session, bool of_session)
+static bool ring_those(struct kon_bells *bells, uint64_t key, const struct kon_ring *ring, const char *session,
+                       bool of_session)
 {
-	char line[KON_BELL_MAX_WORD + 2];
 	char name[KEY_TEXT];
 	bool any = false;
 	key_text(name, key);
@@ -159,10 +160,9 @@ static bool ring_those(struct kon_bells *bells, uint64_t key, const char *word, 
 		dir = open_dir(bells->dir_fd, name);
 	if (dir == NULL)
 		return false;
-	snprintf(line, sizeof(line), "%.*s\n", KON_BELL_MAX_WORD, word);
 	for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
 		if (entry->d_name[0] != '.' && (session != NULL && is_of(entry->d_name, session)) == of_session) {
-			ring_one(dirfd(dir), entry->d_name, line);
+			ring_one(dirfd(dir), entry->d_name, ring);
 			any = true;
 		}
 	}
@@ -173,8 +173,10 @@ static bool ring_those(struct kon_bells *bells, uint64_t key, const char *word, 
 static void ring_later_ones(struct kon_bells *bells)
 {
 	kon_timer_stop(bells->loop, &bells->later_timer);
-	for (int i = 0; i < bells->later_count; i++)
-		ring_those(bells, bells->later[i].key, bells->later[i].word, bells->later[i].told, false);
+	for (int i = 0; i < bells->later_count; i++) {
+		struct kon_ring ring = {.word = bells->later[i].word};
+		ring_those(bells, bells->later[i].key, &ring, bells->later[i].told, false);
+	}
 	bells->later_count = 0;
 }
 
@@ -197,14 +199,14 @@ static void keep_back(struct kon_bells *bells, uint64_t key, const char *word, c
 }
 
 /* Whoever is told first has the processors for itself: a crowd that woke with it would only slow it down. */
-void kon_bells_ring(struct kon_bells *bells, uint64_t key, const char *word, const char *first)
+void kon_bells_ring(struct kon_bells *bells, uint64_t key, const struct kon_ring *ring, const char *first)
 {
 	if (first != NULL && strcmp(first, bells->session) == 0)
-		keep_back(bells, key, word, "");
-	else if (first != NULL && ring_those(bells, key, word, first, true))
-		keep_back(bells, key, word, first);
+		keep_back(bells, key, ring->word, "");
+	else if (first != NULL && ring_those(bells, key, ring, first, true))
+		keep_back(bells, key, ring->word, first);
 	else
-		ring_those(bells, key, word, NULL, false);
+		ring_those(bells, key, ring, NULL, false);
 }
 
 bool kon_bells_pending(const struct kon_bells *bells)
@@ -282,11 +284,11 @@ void kon_bells_close(struct kon_bells *bells)
 	free(bells);
 }
 
-static void call_watches(struct bell *bell, const char *word)
+static void call_watches(struct bell *bell, const struct kon_ring *ring)
 {
 	for (struct kon_bell_watch *watch = bell->watches; watch != NULL; watch = bell->cursor) {
 		bell->cursor = watch->next;
-		watch->rung(watch->data, word);
+		watch->rung(watch->data, ring);
 	}
 }
 
@@ -296,13 +298,11 @@ static bool overflowed(size_t got)
 	return got + KON_BELL_MAX_WORD + 1 >= SMALLEST_PIPE;
 }
 
-static void call_for_lines(struct bell *bell, char *lines)
+static void call_for_lines(struct bell *bell, char *lines, char *end)
 {
-	char *rest;
-	for (char *line = lines; (rest = strchr(line, '\n')) != NULL; line = rest + 1) {
-		*rest = '\0';
-		call_watches(bell, line);
-	}
+	struct kon_ring ring;
+	while (kon_bell_line_next(&lines, end, &ring))
+		call_watches(bell, &ring);
 }
 
 static void on_ring(struct ev_loop *ev, ev_io *io, int revents)
@@ -310,7 +310,7 @@ static void on_ring(struct ev_loop *ev, ev_io *io, int revents)
 	(void)ev;
 	(void)revents;
 	struct bell *bell = io->data;
-	static char lines[SMALLEST_PIPE + 1]; /* on the stack it would be zeroed each time, to hold a dozen bytes */
+	static char lines[SMALLEST_PIPE]; /* on the stack it would be zeroed each time, to hold a dozen bytes */
 	ssize_t got = read(bell->fd, lines, SMALLEST_PIPE);
 	if (got <= 0)
 		return;
@@ -319,10 +319,9 @@ static void on_ring(struct ev_loop *ev, ev_io *io, int revents)
 		/* Emptied before anybody is told: a ring from now on is a new one. */
 		while (read(bell->fd, lines, SMALLEST_PIPE) > 0)
 			;
-		call_watches(bell, NULL);
+		call_watches(bell, &(struct kon_ring){0});
 	} else {
-		lines[got] = '\0';
-		call_for_lines(bell, lines);
+		call_for_lines(bell, lines, lines + got);
 	}
 	bell->ringing = false;
 	if (bell->watches == NULL)
@@ -398,8 +397,8 @@ static struct bell *find_bell(struct kon_bells *bells, uint64_t key)
 	return bell;
 }
 
-int kon_bell_watch(struct kon_bells *bells, uint64_t key, void (*rung)(void *data, const char *word), void *data,
-                   struct kon_bell_watch **out, struct kon_err *err)
+int kon_bell_watch(struct kon_bells *bells, uint64_t key, kon_bell_rung *rung, void *data, struct kon_bell_watch **out,
+                   struct kon_err *err)
 {
 	struct bell *bell = find_bell(bells, key);
 	struct kon_bell_watch *watch = calloc(1, sizeof(*watch));

@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include "bell.h"
+#include "buf.h"
+#include "clock.h"
 #include "fs.h"
 #include "session.h"
 #include "sqlite_db.h"
+#include "sqlite_news.h"
 
 struct sqlite_store {
 	struct kon_store base;
@@ -16,6 +19,7 @@ struct sqlite_store {
 	struct kon_sqlite_db *db;
 	struct kon_bells *bells;
 	struct kon_session *session;
+	struct kon_buf news; /* of the last write */
 	char *name_space;
 	char *place;
 	const char *path; /* within place */
@@ -25,6 +29,8 @@ struct sqlite_store {
 struct sqlite_sub {
 	struct kon_store_sub base;
 	struct kon_store_watch watch;
+	const struct sqlite_store *store;
+	char *kind;
 	char *name; /* NULL: the whole kind */
 	struct kon_bell_watch *bell;
 	struct kon_peer *peer;
@@ -75,10 +81,17 @@ static uint64_t key_of(const struct sqlite_store *store, const char *kind, const
 	return hash;
 }
 
-static void ring(struct sqlite_store *store, const char *kind, const char *name, const char *first)
+/* Those who watch the record get it along: ten that look it up at once would keep each other from their work. */
+static void ring(struct sqlite_store *store, const struct kon_record *record, const char *first)
 {
-	kon_bells_ring(store->bells, key_of(store, kind, name), name, first);
-	kon_bells_ring(store->bells, key_of(store, kind, NULL), name, first);
+	struct kon_ring bare = {.word = record->name}, full = bare;
+	if (record->status != NULL &&
+	    kon_sqlite_news_write(&store->news, store->name_space, record, kon_clock_boot_ms())) {
+		full.news = store->news.data;
+		full.news_size = store->news.size;
+	}
+	kon_bells_ring(store->bells, key_of(store, record->kind, record->name), &full, first);
+	kon_bells_ring(store->bells, key_of(store, record->kind, NULL), &bare, first);
 }
 
 static struct kon_store_call *answer(struct kon_reply reply, int code, const struct kon_record *record,
@@ -98,7 +111,7 @@ static struct kon_store_call *sqlite_create(struct kon_store *base, const char *
 	struct kon_record made;
 	int code = kon_sqlite_db_create(store->db, kind, name, spec, size, &made, &err);
 	if (code == 0)
-		ring(store, kind, name, NULL);
+		ring(store, &made, NULL);
 	return answer(reply, code, &made, &err);
 }
 
@@ -111,7 +124,7 @@ static struct kon_store_call *sqlite_replace(struct kon_store *base, const struc
 	struct kon_record made;
 	int code = kon_sqlite_db_replace(store->db, record, status, size, how->by, &made, &err);
 	if (code == 0)
-		ring(store, record->kind, record->name, how->first);
+		ring(store, &made, how->first);
 	return answer(reply, code, &made, &err);
 }
 
@@ -122,7 +135,7 @@ static struct kon_store_call *sqlite_delete(struct kon_store *base, const struct
 	struct kon_err err = {0};
 	int code = kon_sqlite_db_delete(store->db, record, &err);
 	if (code == 0)
-		ring(store, record->kind, record->name, NULL);
+		ring(store, &(struct kon_record){.kind = record->kind, .name = record->name}, NULL);
 	return answer(reply, code, NULL, &err);
 }
 
@@ -133,6 +146,7 @@ static void end_sub(struct kon_store_sub *base)
 	struct sqlite_sub *sub = (struct sqlite_sub *)base;
 	kon_bell_unwatch(sub->bell);
 	kon_peer_free(sub->peer);
+	free(sub->kind);
 	free(sub->name);
 	free(sub);
 }
@@ -147,14 +161,23 @@ static struct sqlite_sub *new_sub(struct kon_err *err)
 	return sub;
 }
 
+/* The record of this subscription, if it came along. */
+static bool read_news(const struct sqlite_sub *sub, const struct kon_ring *ring, struct kon_record *out)
+{
+	return ring->news != NULL &&
+	       kon_sqlite_news_read(ring->news, ring->news_size, sub->store->name_space, kon_clock_boot_ms(), out) &&
+	       strcmp(out->kind, sub->kind) == 0 && strcmp(out->name, sub->name) == 0;
+}
+
 /* The word of a bell is the name that changed, but two keys may share a bell. */
-static void on_rung(void *data, const char *word)
+static void on_rung(void *data, const struct kon_ring *ring)
 {
 	struct sqlite_sub *sub = data;
+	struct kon_record record;
 	if (sub->name == NULL)
-		sub->watch.changed(sub->watch.data, word, NULL);
-	else if (word == NULL || strcmp(word, sub->name) == 0)
-		sub->watch.changed(sub->watch.data, sub->name, NULL);
+		sub->watch.changed(sub->watch.data, ring->word, NULL);
+	else if (ring->word == NULL || strcmp(ring->word, sub->name) == 0)
+		sub->watch.changed(sub->watch.data, sub->name, read_news(sub, ring, &record) ? &record : NULL);
 }
 
 static int sqlite_watch(struct kon_store *base, const char *kind, const char *name, struct kon_store_watch watch,
@@ -165,7 +188,10 @@ static int sqlite_watch(struct kon_store *base, const char *kind, const char *na
 	if (sub == NULL)
 		return KON_SYSTEM;
 	sub->watch = watch;
-	if (name != NULL && (sub->name = strdup(name)) == NULL) {
+	sub->store = store;
+	sub->kind = strdup(kind);
+	sub->name = name != NULL ? strdup(name) : NULL;
+	if (sub->kind == NULL || (name != NULL && sub->name == NULL)) {
 		end_sub(&sub->base);
 		return kon_err_set(err, KON_SYSTEM, "out of memory");
 	}
@@ -208,6 +234,7 @@ static void sqlite_close(struct kon_store *base, bool orderly)
 	kon_bells_close(store->bells);
 	/* Last: as long as the session counts as alive, nobody looks at what is still being closed. */
 	kon_session_close(store->session, orderly);
+	kon_buf_done(&store->news);
 	free(store->live_dir);
 	free(store->place);
 	free(store->name_space);
@@ -283,6 +310,7 @@ int kon_sqlite_open(struct kon_store **out, struct kon_loop *loop, const struct 
 		return kon_err_set(err, KON_SYSTEM, "out of memory");
 	store->base.ops = &sqlite_ops;
 	store->loop = loop;
+	kon_buf_init(&store->news, KON_BELL_MAX_NEWS);
 	store->name_space = strdup(options->name_space);
 	if (store->name_space == NULL || asprintf(&store->place, "sqlite:%s", options->path) < 0) {
 		store->place = NULL;

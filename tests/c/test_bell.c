@@ -19,8 +19,20 @@ struct fixture {
 	int rung;
 	int unnamed;
 	char word[KON_BELL_MAX_WORD + 1];
+	char news[KON_BELL_MAX_NEWS + 1];
+	size_t news_size; /* of the last ring; 0: it brought none */
 	struct kon_bell_watch *watch;
 };
+
+static void ring(struct kon_bells *bells, uint64_t key, const char *word, const char *first)
+{
+	kon_bells_ring(bells, key, &(struct kon_ring){.word = word}, first);
+}
+
+static void ring_with(struct kon_bells *bells, const char *news, size_t size)
+{
+	kon_bells_ring(bells, KEY, &(struct kon_ring){.word = "word", .news = news, .news_size = size}, NULL);
+}
 
 static int setup(void **state)
 {
@@ -44,14 +56,17 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void on_rung(void *data, const char *word)
+static void on_rung(void *data, const struct kon_ring *ring)
 {
 	struct fixture *f = data;
 	f->rung++;
-	if (word == NULL)
+	if (ring->word == NULL)
 		f->unnamed++;
 	else
-		snprintf(f->word, sizeof(f->word), "%s", word);
+		snprintf(f->word, sizeof(f->word), "%s", ring->word);
+	f->news_size = ring->news_size;
+	if (ring->news_size > 0)
+		memcpy(f->news, ring->news, ring->news_size);
 	kon_loop_stop(f->loop);
 }
 
@@ -71,7 +86,7 @@ static int ring_when_told(void *data, int say_fd, int hear_fd)
 	if (kon_loop_new(&loop, NULL) != 0 || kon_bells_open(&bells, loop, f->dir, "other", NULL) != 0)
 		return 1;
 	while (hear(hear_fd)) {
-		kon_bells_ring(bells, KEY, "word", NULL);
+		ring(bells, KEY, "word", NULL);
 		say(say_fd);
 	}
 	return 0;
@@ -111,11 +126,93 @@ static void a_ring_before_the_loop_runs_is_not_lost(void **state)
 {
 	struct fixture *f = *state;
 	struct kon_bell_watch *made = watch(f, KEY);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
-	kon_bells_ring(f->bells, KEY, "b", NULL);
+	ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "b", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 2);
 	assert_string_equal(f->word, "b");
+	kon_bell_unwatch(made);
+}
+
+static void a_ring_brings_its_news_whatever_bytes_they_are(void **state)
+{
+	struct fixture *f = *state;
+	static const char news[] = "a\nb 12\n\0c";
+	struct kon_bell_watch *made = watch(f, KEY);
+	ring(f->bells, KEY, "before", NULL);
+	ring_with(f->bells, news, sizeof(news));
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->rung, 2);
+	assert_string_equal(f->word, "word");
+	assert_int_equal(f->news_size, sizeof(news));
+	assert_memory_equal(f->news, news, sizeof(news));
+	ring(f->bells, KEY, "after", NULL);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->rung, 3);
+	assert_int_equal(f->news_size, 0);
+	kon_bell_unwatch(made);
+}
+
+static void news_that_are_too_long_stay_away_and_the_bell_rings(void **state)
+{
+	struct fixture *f = *state;
+	char news[KON_BELL_MAX_NEWS + 1];
+	memset(news, 'n', sizeof(news));
+	struct kon_bell_watch *made = watch(f, KEY);
+	ring_with(f->bells, news, KON_BELL_MAX_NEWS);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->news_size, KON_BELL_MAX_NEWS);
+	ring_with(f->bells, news, KON_BELL_MAX_NEWS + 1);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->rung, 2);
+	assert_string_equal(f->word, "word");
+	assert_int_equal(f->news_size, 0);
+	kon_bell_unwatch(made);
+}
+
+/* The pipe of the one watch, by its name; to be closed. */
+static int pipe_of_the_watch(struct fixture *f)
+{
+	char path[512];
+	snprintf(path, sizeof(path), "%s/0000000000000abc/mine-0", f->dir);
+	int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* News are no reason to lose a ring: who reads the last line must not think that the line before was the last. */
+static void where_news_find_no_room_the_word_still_does(void **state)
+{
+	struct fixture *f = *state;
+	char news[3000] = "";
+	struct kon_bell_watch *made = watch(f, KEY);
+	int fd = pipe_of_the_watch(f);
+	assert_int_equal(fcntl(fd, F_SETPIPE_SZ, 4096), 4096);
+	close(fd);
+	ring_with(f->bells, news, sizeof(news));
+	ring_with(f->bells, news, sizeof(news));
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->rung, 2);
+	assert_int_equal(f->unnamed, 0);
+	assert_int_equal(f->news_size, 0);
+	kon_bell_unwatch(made);
+}
+
+/* Anybody with the right to write there can. */
+static void a_line_that_none_of_ours_wrote_says_look_again(void **state)
+{
+	static const char *const lines[] = {"word 5\nnew", "word x\nnews", "word 99999999999999999999\nnews",
+	                                    "word -1\nnews"};
+	struct fixture *f = *state;
+	struct kon_bell_watch *made = watch(f, KEY);
+	int fd = pipe_of_the_watch(f);
+	for (int i = 0; i < 4; i++) {
+		assert_true(write(fd, lines[i], strlen(lines[i])) > 0);
+		assert_true(run_loop(f->loop, PATIENCE_MS));
+		assert_int_equal(f->unnamed, i + 1);
+		assert_int_equal(f->rung, i + 1);
+	}
+	close(fd);
 	kon_bell_unwatch(made);
 }
 
@@ -123,7 +220,7 @@ static void other_keys_are_not_heard_and_nobody_is_needed(void **state)
 {
 	struct fixture *f = *state;
 	struct kon_bell_watch *made = watch(f, KEY);
-	kon_bells_ring(f->bells, KEY + 1, "a", NULL);
+	ring(f->bells, KEY + 1, "a", NULL);
 	assert_false(run_loop(f->loop, 10));
 	assert_int_equal(f->rung, 0);
 	kon_bell_unwatch(made);
@@ -135,11 +232,11 @@ static void watches_of_one_key_share_a_pipe_and_all_hear(void **state)
 	struct kon_bell_watch *one = watch(f, KEY);
 	struct kon_bell_watch *two = watch(f, KEY);
 	assert_int_equal(entries(in(f->dir, "0000000000000abc")), 1);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 2);
 	kon_bell_unwatch(one);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 3);
 	kon_bell_unwatch(two);
@@ -150,15 +247,15 @@ static void the_last_watch_takes_pipe_and_directory_along(void **state)
 	struct fixture *f = *state;
 	kon_bell_unwatch(watch(f, KEY));
 	assert_int_equal(entries(f->dir), 0);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_false(run_loop(f->loop, 10));
 	assert_int_equal(f->rung, 0);
 }
 
-static void unwatch_on_ring(void *data, const char *word)
+static void unwatch_on_ring(void *data, const struct kon_ring *ring)
 {
 	struct fixture *f = data;
-	on_rung(data, word);
+	on_rung(data, ring);
 	kon_bell_unwatch(f->watch);
 	f->watch = NULL;
 }
@@ -168,13 +265,13 @@ static void a_watch_may_end_while_it_is_called(void **state)
 	struct fixture *f = *state;
 	struct kon_bell_watch *stays = watch(f, KEY);
 	assert_int_equal(kon_bell_watch(f->bells, KEY, unwatch_on_ring, f, &f->watch, NULL), 0);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 2);
 	kon_bell_unwatch(stays);
 	assert_int_equal(kon_bell_watch(f->bells, KEY, unwatch_on_ring, f, &f->watch, NULL), 0);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
-	kon_bells_ring(f->bells, KEY, "b", NULL);
+	ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "b", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 3);
 	assert_int_equal(entries(f->dir), 0);
@@ -188,11 +285,11 @@ static void too_many_rings_are_told_as_any(void **state)
 	memset(word, 'w', KON_BELL_MAX_WORD);
 	word[KON_BELL_MAX_WORD] = '\0';
 	for (int i = 0; i < 1000; i++)
-		kon_bells_ring(f->bells, KEY, word, NULL);
+		ring(f->bells, KEY, word, NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 1);
 	assert_int_equal(f->unnamed, 1);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->unnamed, 1);
 	assert_string_equal(f->word, "a");
@@ -207,7 +304,7 @@ static void the_bell_of_a_killed_process_is_removed_by_whoever_rings(void **stat
 	kill_other(&other);
 	struct kon_bell_watch *made = watch(f, KEY);
 	assert_int_equal(entries(in(f->dir, "0000000000000abc")), 2);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 	assert_int_equal(entries(in(f->dir, "0000000000000abc")), 1);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 1);
@@ -240,7 +337,7 @@ static void two_stores_of_one_session_do_not_meet(void **state)
 	struct kon_bell_watch *another;
 	assert_int_equal(kon_bells_open(&second, f->loop, f->dir, "mine", NULL), 0);
 	assert_int_equal(kon_bell_watch(second, KEY, on_rung, f, &another, NULL), 0);
-	kon_bells_ring(f->bells, KEY, "a", "mine");
+	ring(f->bells, KEY, "a", "mine");
 	while (f->rung < 2)
 		assert_true(run_loop(f->loop, PATIENCE_MS));
 	kon_bells_close(second);
@@ -276,7 +373,7 @@ static void no_ring_is_lost_while_others_come_and_go(void **state)
 	assert_true(hear(other.says));
 	for (int i = 1; i <= 2000; i++) {
 		struct kon_bell_watch *made = watch(f, KEY);
-		kon_bells_ring(f->bells, KEY, "a", NULL);
+		ring(f->bells, KEY, "a", NULL);
 		assert_true(run_loop(f->loop, PATIENCE_MS));
 		assert_int_equal(f->rung, i);
 		kon_bell_unwatch(made);
@@ -300,7 +397,7 @@ static void one_that_is_named_is_told_at_once_and_the_others_a_little_later(void
 	struct kon_bell_watch *first = NULL;
 	assert_int_equal(kon_bell_watch(theirs, KEY, on_rung, &named, &first, NULL), 0);
 	struct kon_bell_watch *other = watch(f, KEY);
-	kon_bells_ring(f->bells, KEY, "word", "theirs");
+	ring(f->bells, KEY, "word", "theirs");
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(named.rung, 1);
 	assert_int_equal(f->rung, 0);
@@ -316,7 +413,7 @@ static void one_that_is_named_and_does_not_wait_holds_nobody_up(void **state)
 {
 	struct fixture *f = *state;
 	struct kon_bell_watch *made = watch(f, KEY);
-	kon_bells_ring(f->bells, KEY, "word", "nobody");
+	ring(f->bells, KEY, "word", "nobody");
 	assert_false(kon_bells_pending(f->bells));
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 1);
@@ -328,7 +425,7 @@ static void those_who_are_in_no_hurry_are_told_before_the_bells_are_closed(void 
 	struct fixture *f = *state;
 	struct kon_bells *theirs = bells_of(f, "theirs");
 	struct kon_bell_watch *made = watch(f, KEY);
-	kon_bells_ring(theirs, KEY, "word", "theirs");
+	ring(theirs, KEY, "word", "theirs");
 	assert_true(kon_bells_pending(theirs));
 	kon_bells_close(theirs);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
@@ -343,7 +440,7 @@ static void of_many_rings_that_are_kept_back_none_is_lost(void **state)
 	for (int i = 0; i < 40; i++)
 		watches[i] = watch(f, KEY + (uint64_t)i);
 	for (int i = 0; i < 40; i++)
-		kon_bells_ring(f->bells, KEY + (uint64_t)i, "word", "mine");
+		ring(f->bells, KEY + (uint64_t)i, "word", "mine");
 	while (f->rung < 40)
 		assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_false(kon_bells_pending(f->bells));
@@ -358,7 +455,7 @@ static void a_directory_that_was_cleaned_away_is_made_again(void **state)
 	assert_int_equal(kon_bells_open(&second, f->loop, f->dir, "second", NULL), 0);
 	assert_int_equal(rmdir(f->dir), 0);
 	struct kon_bell_watch *made = watch(f, KEY);
-	kon_bells_ring(second, KEY, "a", NULL);
+	ring(second, KEY, "a", NULL);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->rung, 1);
 	kon_bell_unwatch(made);
@@ -373,7 +470,7 @@ static void what_cannot_be_made_is_an_error(void **state)
 	assert_int_equal(kon_bells_open(&bells, f->loop, in(f->dir, "missing"), "x", NULL), KON_STORE);
 	assert_int_equal(close(creat(in(f->dir, "0000000000000abc"), 0600)), 0);
 	assert_int_equal(kon_bell_watch(f->bells, KEY, on_rung, f, &made, NULL), KON_STORE);
-	kon_bells_ring(f->bells, KEY, "a", NULL);
+	ring(f->bells, KEY, "a", NULL);
 }
 
 int main(void)
@@ -381,6 +478,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(another_process_wakes_the_loop_with_a_word, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ring_before_the_loop_runs_is_not_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_ring_brings_its_news_whatever_bytes_they_are, setup, teardown),
+		cmocka_unit_test_setup_teardown(news_that_are_too_long_stay_away_and_the_bell_rings, setup, teardown),
+		cmocka_unit_test_setup_teardown(where_news_find_no_room_the_word_still_does, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_line_that_none_of_ours_wrote_says_look_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_keys_are_not_heard_and_nobody_is_needed, setup, teardown),
 		cmocka_unit_test_setup_teardown(watches_of_one_key_share_a_pipe_and_all_hear, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_last_watch_takes_pipe_and_directory_along, setup, teardown),

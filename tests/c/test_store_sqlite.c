@@ -33,6 +33,8 @@ struct fixture {
 	char *dir;
 	char path[512];
 	int told;
+	int brought; /* of these, with the record */
+	int64_t brought_rev;
 	int sessions;
 	struct answer last;
 };
@@ -358,8 +360,13 @@ static void ten_processes_may_make_the_file_at_once_and_one_makes_the_record(voi
 
 static void on_changed(void *data, const char *name, const struct kon_record *record)
 {
-	assert_null(record); /* a wake-up tells a name only */
 	struct fixture *f = data;
+	if (record != NULL) {
+		f->brought++;
+		assert_string_equal(record->kind, "Once");
+		assert_string_equal(record->name, "a");
+		f->brought_rev = record->rev;
+	}
 	assert_string_equal(name, "a");
 	f->told++;
 	kon_loop_stop(f->loop);
@@ -378,10 +385,42 @@ static void a_watch_hears_of_another_processes_commit(void **state)
 	say(other.asks);
 	while (f->told < 2)
 		assert_true(run_loop(f->loop, PATIENCE_MS));
+	/* The watch of the one record gets it along, that of the kind only its name. */
+	assert_int_equal(f->brought, 1);
 	assert_int_equal(get(f->store, "a", &f->last), 0);
+	assert_int_equal(f->brought_rev, f->last.rev);
 	assert_int_equal(end_other(&other), 3);
 	one->end(one);
 	all->end(all);
+}
+
+/* What was deleted, and what is too long for a bell, is told by name only. */
+static void a_watch_without_news_still_hears(void **state)
+{
+	struct fixture *f = *state;
+	struct kon_store_sub *sub;
+	struct kon_store_watch watch = {.changed = on_changed, .data = f};
+	static char status[5001];
+	f->store = open_store(f);
+	assert_int_equal(create(f->store, "a", &f->last), 0);
+	assert_int_equal(f->store->ops->watch(f->store, "Once", "a", watch, &sub, NULL), 0);
+	snprintf(status, sizeof(status), "{\"long\":\"%04900d\"}", 0);
+	assert_int_equal(replace(f->store, "a", status, &f->last), 0);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->told, 1);
+	assert_int_equal(replace(f->store, "a", "{}", &f->last), 0);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->told, 2);
+	assert_int_equal(f->brought, 1);
+	assert_int_equal(f->brought_rev, f->last.rev);
+	struct kon_record record = {.kind = "Once", .name = "a", .uid = f->last.uid, .rev = f->last.rev};
+	struct answer gone = {0};
+	f->store->ops->delete (f->store, &record, into(&gone));
+	assert_int_equal(gone.code, 0);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->told, 3);
+	assert_int_equal(f->brought, 1);
+	sub->end(sub);
 }
 
 /* ---- locks ---- */
@@ -719,6 +758,7 @@ int main(void)
 		CASE(a_process_killed_while_it_writes_leaves_whole_records, setup_open),
 		CASE(ten_processes_may_make_the_file_at_once_and_one_makes_the_record, setup),
 		CASE(a_watch_hears_of_another_processes_commit, setup),
+		CASE(a_watch_without_news_still_hears, setup),
 		CASE(another_programs_lock_is_waited_for_and_then_said, setup_open),
 		CASE(a_link_to_a_file_system_that_is_not_local_is_refused, setup),
 		CASE(a_file_that_is_no_database_is_refused_and_left, setup),
