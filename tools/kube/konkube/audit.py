@@ -6,6 +6,7 @@
 """
 
 import json
+import threading
 import time
 import uuid
 
@@ -14,26 +15,31 @@ OURS = "/audit-mark/"
 
 
 class Log:
-    """One server's log, read as it grows."""
+    """One server's log, read as it grows, by any thread."""
 
     def __init__(self, path):
         self.path = path
+        self.lock = threading.Lock()  # two that read on from one place would count it twice
         self.offset = 0
         self.events = []  # with the offset of their line
         self.waiting = {}  # received and not answered, in this order: audit ID to URI
         self.received = set()  # our own requests
 
     def read(self):
+        with self.lock:
+            self.read_on()
+        return self
+
+    def read_on(self):
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.offset)
                 text = file.read()
         except FileNotFoundError:
-            return self
+            return
         for line in text[:text.rfind(b"\n") + 1].splitlines(keepends=True):
             self.take(line)
             self.offset += len(line)
-        return self
 
     def take(self, line):
         try:
