@@ -1,4 +1,8 @@
-"""The first minute, as a newcomer has it: tools/quickstart on the binary under test."""
+"""The first minute, as a newcomer has it: tools/quickstart on the binary under test.
+
+Of the commands of README.md for a clone this runs the first; what the second makes is what the stage `static` tests, and
+the third is what runs this.
+"""
 
 import os
 import pty

@@ -4,12 +4,14 @@ import filecmp
 import json
 import os
 import re
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 from image.container import ROOT, Image, archive
 from lib import wait_for
+from pages import blocks_of
 
 MAX_BYTES = 9_000_000  # promised, of the archive and of what it becomes on a node's disk
 NAMES = ["bin/cp", "konductor", "usr/local/bin/just-one-init", "usr/local/bin/koncli", "usr/local/bin/konductor",
@@ -175,6 +177,32 @@ class InitContainers(ImageTest):
                              volumes={"/just-one-init": (shared, "ro"), "/state": state})
         self.assertIn("the-lease-name: held, fence", said)
         self.assertIn("just-one-init (", said)
+
+
+class OtherImages(ImageTest):
+    """The line of docs/guides/image.md for the Dockerfile of somebody's program, built as it stands there."""
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.buildah, "umount", "--all")
+
+    def buildah(self, *words):
+        where = ["--root", self.directory / "root", "--runroot", self.directory / "run", "--storage-driver", "vfs"]
+        done = subprocess.run(["buildah", *where, *words], text=True, capture_output=True, timeout=300, check=False)
+        self.assertEqual(0, done.returncode, done.stderr)
+        return done.stdout.strip().rpartition("\n")[2]
+
+    def test_one_line_brings_the_program_into_another_image(self):
+        line, = [block.text for block in blocks_of(ROOT / "docs/guides/image.md") if block.language == "dockerfile"]
+        context = self.directory / "context"
+        context.mkdir()
+        (context / "Dockerfile").write_text("FROM scratch\n" + line, encoding="utf-8")
+        self.buildah("tag", self.buildah("pull", "-q", f"oci-archive:{archive()}"), "konductor")
+        self.buildah("bud", "-q", "--isolation", "chroot", "--pull-never", "-t", "other", context)
+        root = Path(self.buildah("mount", self.buildah("from", "--pull-never", "other")))
+        copy = root / "usr/local/bin/konductor"
+        self.assertTrue(filecmp.cmp(self.image.root / "konductor", copy, shallow=False))
+        self.assertTrue(os.access(copy, os.X_OK))
 
 
 if __name__ == "__main__":
