@@ -17,8 +17,13 @@ class Goaway(FaultTest):
         self.addCleanup(proxy.close)
         return proxy
 
-    def writes_taken(self, **of):
-        return [e for e in self.puts(**of) if e["responseStatus"]["code"] == 200]
+    def assert_taken(self, count, **of):
+        """So many writes. One whose client was gone before the server could answer stands in the log with another code, or
+        as a panic, and may have been taken."""
+        ended = self.puts(stage="ResponseComplete", **of) + self.puts(stage="Panic", **of)
+        codes = [event["responseStatus"]["code"] for event in ended]
+        self.assertLessEqual(codes.count(200), count, codes)
+        self.assertGreaterEqual(codes.count(200) + sum(code >= 499 for code in codes), count, codes)
 
     def test_row_08_a_renewal_under_goaway_is_done_or_done_again_and_ends_no_work(self):
         proxy = self.h2()
@@ -32,8 +37,7 @@ class Goaway(FaultTest):
         a.stop()
         self.assertEqual((len(a.events("start")), a.events("lost")), (1, []), a.describe())
         known = [e for name in ("claim", "renew", "release") for e in a.events(name)]
-        taken = self.writes_taken(name="boss")
-        self.assertEqual(len(taken), len(known), (taken, a.describe()))  # each that the server took is one of ours, once
+        self.assert_taken(len(known), name="boss")  # each that the server took is one of ours, once
 
     def test_row_08_work_whose_every_write_is_under_goaway_runs_once(self):
         proxy = self.h2()
@@ -51,7 +55,7 @@ class Goaway(FaultTest):
         for name in done:
             status = self.status("Once", name)
             self.assertEqual((status["executed"], status["attempts"]), (True, 1))
-            self.assertEqual(len(self.writes_taken(name=name)), 2)
+            self.assert_taken(2, name=name)
 
 
 if __name__ == "__main__":

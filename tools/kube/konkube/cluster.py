@@ -241,8 +241,16 @@ class Cluster(Access, Audit, Pod):
     def kill_apiserver(self, server=0):
         self.end(server, signal.SIGKILL)
 
+    def pause(self, who):
+        """Returns when all its threads stand still: until then one of them may answer."""
+        def stopped():
+            return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks.glob("*/stat"))
+        self.signal(who, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid(who)}/task")
+        wait_for(stopped, f"{self.name(who)} to stand still", 60)
+
     def pause_apiserver(self, server=0):
-        self.signal(server, signal.SIGSTOP)
+        self.pause(server)
 
     def start_apiserver(self, server=0):
         self.start(server)
@@ -254,7 +262,7 @@ class Cluster(Access, Audit, Pod):
         self.end(layout.etcd_name(member), signal.SIGKILL)
 
     def pause_etcd(self, member=0):
-        self.signal(layout.etcd_name(member), signal.SIGSTOP)
+        self.pause(layout.etcd_name(member))
 
     def start_etcd(self, member=0):
         self.start(layout.etcd_name(member))
