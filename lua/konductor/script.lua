@@ -32,6 +32,12 @@ local MISSING = {
   ["os.exit"] = "raise an error, or let the script end",
 }
 
+-- The same where nothing of the machine may be reached.
+local SEALED = {
+  ["os.clock"] = "use k.now", ["os.date"] = "use k.now", ["os.time"] = "use k.now", ["os.getenv"] = "use k.env",
+  ["os.difftime"] = "subtract",
+}
+
 ---@class konductor.ScriptContext
 ---@field world konductor.World
 ---@field environ table<string, string>
@@ -41,6 +47,7 @@ local MISSING = {
 ---@field dir? string             where the script lies: its modules are searched there
 ---@field make fun(context: konductor.ScriptContext): table   makes the library for this run
 ---@field planning boolean        nothing is to be run: waiting calls are only recorded
+---@field sealed? boolean         nothing of the machine is to be reached: the simulator's
 ---@field shortest_hold? fun(): integer?, string?   ms that the store grants at least, and its name; nil: any
 ---@field preflight? fun(program: konductor.Program): konductor.Failure?   asked before anything runs
 ---@field program konductor.Program
@@ -58,18 +65,48 @@ end
 
 local function guarded(context, name, from, plain, with_effects)
   local library = {}
-  for _, key in ipairs(plain) do
+  for _, key in ipairs(context.sealed and {} or plain) do
     library[key] = from[key]
   end
-  for _, key in ipairs(with_effects) do
+  for _, key in ipairs(context.sealed and {} or with_effects) do
     library[key] = touching(context, from[key])
   end
   return setmetatable(library, {
     __index = function(_, key)
       local path = ("%s.%s"):format(name, tostring(key))
-      error(("%s is not available in a script%s"):format(path, MISSING[path] and "; " .. MISSING[path] or ""), 2)
+      local instead = MISSING[path] or context.sealed and SEALED[path]
+      error(("%s is not available in %s%s"):format(path, context.sealed and "a simulation" or "a script",
+        instead and "; " .. instead or ""), 2)
     end,
   })
+end
+
+-- Chance of the replica's own, so that a seed plays the same world again.
+local function sealed_math(w)
+  local library = {}
+  for key, value in pairs(math) do
+    library[key] = value
+  end
+  library.randomseed = function() end
+  library.random = function(from, to)
+    if not from then
+      return w.random(0x100000000) / 0x100000000
+    elseif not to then
+      from, to = 1, from
+    end
+    return from + w.random(to - from + 1)
+  end
+  return library
+end
+
+local function say_as_log(context)
+  return function(...)
+    local words = {}
+    for i = 1, select("#", ...) do
+      words[i] = tostring((select(i, ...)))
+    end
+    context.world.log("info", table.concat(words, "\t"))
+  end
 end
 
 local function names_in(env)
@@ -96,7 +133,8 @@ local function new_environment(context, library)
   end
   env.k = library
   env._G, env._VERSION = env, _VERSION
-  env.print = touching(context, print)
+  env.print = context.sealed and say_as_log(context) or touching(context, print)
+  env.math = context.sealed and sealed_math(context.world) or math
   env.os = guarded(context, "os", os, OS, OS_TOUCHING)
   env.io = guarded(context, "io", io, IO, IO_TOUCHING)
   return setmetatable(env, {

@@ -3,8 +3,10 @@
 
 local claim = require "konductor.claim"
 local elect = require "konductor.elect"
+local faults_of = require "konductor.sim.faults"
 local flow = require "konductor.flow"
 local history = require "konductor.history"
+local oracle = require "konductor.sim.oracle"
 local play = require "lib.play"
 local random = require "konductor.sim.random"
 local record_of = require "konductor.record"
@@ -16,61 +18,6 @@ local M = {}
 local FAULTY_MS = 120000
 local NAMES = { "r1", "r2", "r3", "r4", "r5", "r6" }
 
-local function draw_faults(chance, kinds, calm)
-  local on = {}
-  for _, kind in ipairs(kinds) do
-    on[kind] = chance:below(2) == 1 and not calm and 1 + chance:below(100) or 0
-  end
-  return on
-end
-
---- One chance in so many, by the strength of a fault; never when it is off.
-local function hit(chance, strength, of)
-  return strength > 0 and chance:below(of) < strength
-end
-
-local KINDS = {
-  "lose_request", "lose_answer", "late", "twice", "busy", "stale", "slow", "watch_loss", "watch_delay", "crash",
-  "freeze", "half_freeze", "partition", "stop", "foreign", "rate", "stubborn", "delete", "daemon",
-  "refuse",
-}
-
-local function call_fault(chance, on, healed)
-  return function(op)
-    if healed() then
-      return nil
-    elseif hit(chance, on.lose_request, 1000) then
-      return { lose = "request" }
-    elseif hit(chance, on.lose_answer, 1000) then
-      return { lose = "answer" }
-    elseif op.verb == "replace" and hit(chance, on.late, 1000) then
-      return { late_ms = 2000 + chance:below(33000) }
-    elseif op.verb == "replace" and hit(chance, on.twice, 1000) then
-      return { twice = true }
-    elseif hit(chance, on.busy, 500) then
-      return { code = "busy" }
-    elseif hit(chance, on.stale, 1000) then
-      return { stale = true }
-    elseif hit(chance, on.slow, 500) then
-      return { to_ms = chance:below(1500), back_ms = chance:below(1500) }
-    end
-    return { to_ms = chance:below(20), back_ms = chance:below(20) }
-  end
-end
-
-local function watch_fault(chance, on, healed)
-  return function()
-    if healed() then
-      return nil
-    elseif hit(chance, on.watch_loss, 150) then
-      return { lose = true }
-    elseif hit(chance, on.watch_delay, 150) then
-      return { delay_ms = chance:below(8000) }
-    end
-    return { delay_ms = chance:below(15) }
-  end
-end
-
 local ENOUGH = { skipped = true, failed = true, doubt = true }
 
 -- Did it see the work done, or over for good? Then it need not start again.
@@ -79,40 +26,19 @@ local function is_over(process)
   return value == 0 or type(value) == "table" and ENOUGH[value.outcome] == true
 end
 
-local function world_of(seed, chance, on, healed)
-  local clocks = {}
-  for _, name in ipairs(NAMES) do
-    clocks[name] = {
-      offset_ms = chance:below(1000000),
-      ppm = on.rate > 0 and chance:below(60001) - 30000 or 0,
-      wall_ms = chance:below(7200000) - 3600000,
-    }
-  end
+local function world_of(seed, chance, faults)
   return sim.new {
-    seed = seed, clocks = clocks, timeout_ms = 3000, peers = chance:below(2) == 1,
-    watch_sends_record = chance:below(2) == 1,
-    fault = call_fault(chance, on, healed), watch_fault = watch_fault(chance, on, healed),
+    seed = seed, clocks = faults:clocks(NAMES), timeout_ms = 3000, peers = chance:below(2) == 1,
+    watch_sends_record = chance:below(2) == 1, fault = faults:of_calls(), watch_fault = faults:of_watches(),
     commands = {
-      serve = function()
-        local term_ms = 50
-        if hit(chance, on.stubborn, 200) then
-          term_ms = false
-        end
-        local descendants = hit(chance, on.daemon, 200) and { { run_ms = 4000, term_ms = term_ms } } or nil
-        return { run_ms = 3600000, term_ms = term_ms, descendants = descendants, start_ms = chance:below(30) }
-      end,
-      migrate = function()
-        return {
-          run_ms = 500 + chance:below(20000), code = chance:below(4) == 0 and 1 or 0, start_ms = chance:below(30),
-          term_ms = not hit(chance, on.stubborn, 200) and 50,
-        }
-      end,
+      serve = function() return faults:command(true) end,
+      migrate = function() return faults:command(false) end,
     },
   }
 end
 
 --- Keeps each replica alive: what has ended or was crashed starts again after a while.
-local function keep_started(s, chance, name, main, processes, healed)
+local function keep_started(s, chance, name, main, processes, faults)
   processes[name] = s:start(name, main)
   local function look()
     local process = processes[name]
@@ -122,61 +48,9 @@ local function keep_started(s, chance, name, main, processes, healed)
     elseif over and not is_over(process) then
       processes[name] = s:start(name, main)
     end
-    s:after((healed() and 1000 or 1000 + chance:below(9000)) * 1000, nil, look)
+    s:after((faults.over and 1000 or 1000 + chance:below(9000)) * 1000, nil, look)
   end
   s:after(chance:below(5000) * 1000, nil, look)
-end
-
-local function disturb(s, chance, on, name, processes, healed)
-  local function heal_later(process, undo)
-    s:after((1000 + chance:below(40000)) * 1000, nil, function() undo(process) end)
-  end
-  local function act()
-    if healed() then
-      return
-    end
-    local process = processes[name]
-    if not process.supervisor.dead and not process.supervisor.frozen then
-      if hit(chance, on.crash, 400) then
-        process:crash { silent = chance:below(2) == 1 }
-      elseif hit(chance, on.freeze, 400) then
-        process:freeze "all"
-        heal_later(process, process.thaw)
-      elseif hit(chance, on.half_freeze, 400) then
-        process:freeze "supervisor"
-        heal_later(process, process.thaw)
-      elseif hit(chance, on.partition, 400) then
-        process:partition(({ "requests", "answers", "both" })[1 + chance:below(3)])
-        heal_later(process, function(p) p:partition(nil) end)
-      elseif hit(chance, on.refuse, 400) then
-        process:partition "refused"
-        heal_later(process, function(p) p:partition(nil) end)
-      elseif hit(chance, on.stop, 400) then
-        process:stop()
-      end
-    end
-    s:after(chance:below(10000) * 1000, nil, act)
-  end
-  s:after(chance:below(10000) * 1000, nil, act)
-end
-
-local function strangers(s, chance, on, kind, healed)
-  local name = kind == "Flow" and "x.s2" or "x"
-  kind = kind == "Lease" and kind or "Once"
-  local function act()
-    if healed() then
-      return
-    end
-    local record = s.store:get(kind, name)
-    if record and hit(chance, on.foreign, 150) then
-      record.status.note = tostring(s:time_ms())
-      s.store:replace(record, record.status)
-    elseif record and hit(chance, on.delete, 2000) then
-      s.store:delete(record)
-    end
-    s:after((500 + chance:below(3000)) * 1000, nil, act)
-  end
-  s:after(1000000, nil, act)
 end
 
 local NO_QUEUE = { 7, "not JSON", true, { a = {} }, { "x" }, { { id = "x" } }, { { session = "x", prio = 0 } } }
@@ -208,14 +82,14 @@ local function garbled(chance, status)
 end
 
 -- Somebody who edits the queue again and again, and knows nothing of it.
-local function garble(s, chance, healed)
+local function garble(s, chance, faults)
   local function act()
     local record = s.store:get("Lease", "x")
     if record then
       record.status.waiters = garbled(chance, record.status)
       s.store:replace(record, record.status)
     end
-    if not healed() then
+    if not faults.over then
       s:after((100 + chance:below(6000)) * 1000, nil, act)
     end
   end
@@ -252,13 +126,17 @@ function MAINS.Careful()
   end
 end
 
---- A flow of four stages, the second and third side by side, run by the shipped runner.
-function MAINS.Flow()
+local function flow_of()
   local stages = {}
   for i, after in ipairs { false, { "s1" }, { "s1" }, { "s2", "s3" } } do
     stages[i] = { name = "s" .. i, after = after or nil, version = "v1", argv = { "migrate" }, grace = 3000 }
   end
-  local defined = assert(flow.define("x", stages))
+  return assert(flow.define("x", stages))
+end
+
+--- A flow of four stages, the second and third side by side, run by the shipped runner.
+function MAINS.Flow()
+  local defined = flow_of()
   return function(w)
     return runner.run {
       world = w, grace_ms = 3000, program = { items = { { type = "flow", name = "x", flow = defined } } },
@@ -269,20 +147,11 @@ function MAINS.Flow()
   end
 end
 
--- Each stage starts only after a run of each that it comes after has ended with 0.
 local function judge_order(s)
-  local upstream = { s2 = { "s1" }, s3 = { "s1" }, s4 = { "s2", "s3" } }
-  for _, run in ipairs(s.runs) do
-    for _, name in ipairs(upstream[run.env.KONDUCTOR_STAGE] or {}) do
-      local proof
-      for _, other in ipairs(s.runs) do
-        proof = proof or other.env.KONDUCTOR_STAGE == name and other.code == 0 and other.to_us
-          and other.to_us <= run.from_us
-      end
-      if not proof then
-        error(("ORDER: %s started at %d us before %s was done"):format(run.env.KONDUCTOR_STAGE, run.from_us, name), 0)
-      end
-    end
+  local found = {}
+  oracle.judge_order(s, { { name = "x", stages = flow_of().stages } }, found)
+  if found[1] then
+    error("ORDER: " .. found[1].text, 0)
   end
 end
 
@@ -322,45 +191,43 @@ end
 ---@param seed integer
 ---@param options? {calm?: boolean, garbled?: boolean, on_log?: function}  calm: no faults; garbled: of the queue, too
 ---@return konductor.sim.World
----@return table<string, integer> on  the strength of each fault
+---@return konductor.sim.Faults
 function M.play(kind, seed, options)
   options = options or {}
   local chance = random.new(seed, 7)
-  local on = draw_faults(chance, KINDS, options.calm)
-  local over = false
-  local function healed()
-    return over
-  end
-  local s = world_of(seed, chance, on, healed)
+  local faults = faults_of.new(chance, options.calm)
+  local s = world_of(seed, chance, faults)
   s.on_log = options.on_log
   play.guard_fences(s)
   local processes = {}
   for i = 1, 2 + chance:below(#NAMES - 1) do
-    keep_started(s, chance, NAMES[i], MAINS[kind](chance), processes, healed)
-    disturb(s, chance, on, NAMES[i], processes, healed)
+    local name = NAMES[i]
+    keep_started(s, chance, name, MAINS[kind](chance), processes, faults)
+    faults:disturb(s, function() return processes[name] end)
   end
-  strangers(s, chance, on, kind, healed)
+  faults:strangers(s)
   if options.garbled then
-    garble(s, chance, healed)
+    garble(s, chance, faults)
   end
   s:run_until(FAULTY_MS)
-  over = true
+  faults.over = true
   s:run_for(45000) -- what still waits to be healed
   local alive = lives_again(kind, s, processes)
-  play.judge_runs(s, on.delete > 0)
-  if kind == "Flow" and on.delete == 0 then
+  local deleted = faults.hits.delete > 0
+  play.judge_runs(s, deleted)
+  if kind == "Flow" and not deleted then
     judge_order(s)
   end
-  if kind == "Careful" and on.delete == 0 and #s.runs > 1 then
+  if kind == "Careful" and not deleted and #s.runs > 1 then
     error(("TWICE: at-most-once work began %d times"):format(#s.runs), 0)
   end
-  if on.delete == 0 and on.freeze == 0 then
+  if not deleted and faults.hits.freeze == 0 then
     judge_history(s)
   end
   if not alive then
     error("DEAD: nobody works after all has healed", 0)
   end
-  return s, on
+  return s, faults
 end
 
 return M
