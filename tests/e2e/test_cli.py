@@ -37,7 +37,7 @@ class Commands(ClusterTest):
     def test_help_shows_the_commands_and_each_has_its_own_with_an_example(self):
         text = self.ok("help")
         self.assertEqual(self.ok("--help"), text)
-        for command in ("run", "plan", "crds", "rbac", "probe", "install", "completion"):
+        for command in ("run", "plan", "sim", "crds", "rbac", "probe", "install", "completion"):
             self.assertIn(f"konductor {command}", text)
             own = self.ok("help", command)
             self.assertEqual(self.ok(command, "--help"), own)
@@ -96,7 +96,7 @@ class Commands(ClusterTest):
     def test_completions_offer_files_and_the_built_in_scripts(self):
         self.cluster.file("shop.lua", "")
         script = self.ok("completion", "bash")
-        for command in ("run", "plan", "rbac"):
+        for command in ("run", "plan", "rbac", "sim"):
             # "@" ends a word of bash, so that the words are these
             for words, line, offered in ((f"konductor {command} @ le", f"konductor {command} @le", {"leader"}),
                                          (f"konductor {command} ''", f"konductor {command} ", {"@leader", "shop.lua"}),
@@ -109,7 +109,7 @@ class Commands(ClusterTest):
                 self.assertEqual((offered - got, bool(offered) or not got & {"@leader", "leader"}), (set(), True), line)
         for shell in ("zsh", "fish"):
             self.assertIn("@leader", self.ok("completion", shell))
-        self.assertEqual(self.ok("completion", "zsh").count('": :_konductor_script"'), 3)
+        self.assertEqual(self.ok("completion", "zsh").count('": :_konductor_script"'), 4)
 
     def test_install_copies_a_program_that_works(self):
         self.assertIn("No such file", self.refused("install", self.cluster.directory / "none", code=78))

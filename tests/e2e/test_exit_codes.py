@@ -47,6 +47,11 @@ KONDUCTOR = [
     ("plan SCRIPT >/dev/full", 70, "cannot write", ONCE % ""),
     ("plan SCRIPT --store sqlite:/proc/none/state.db", 74, "/proc/none", ONCE % ""),
     ("plan SCRIPT --store sqlite:/etc/passwd", 78, "/etc/passwd", ONCE % ""),
+    ("sim SCRIPT --seeds 2", 0, "nothing broke", ONCE % ""),
+    ("sim SCRIPT --seeds 1 --calm", 1, "DEAD", 'k.once("nobody"):wait()\n', "broken"),
+    ("sim SCRIPT --seeds none", 64, 'not "none"', ONCE % ""),
+    ("sim SCRIPT", 65, 'option "run" is missing', MISTAKE),
+    ("sim SCRIPT --seeds 1 >/dev/full", 70, "cannot write", ONCE % ""),
     ("probe http://127.0.0.1:1/", 1, "127.0.0.1"),
     ("probe one two", 64, "too many arguments"),
     ("probe --timeout -1s", 64, "a duration cannot be negative"),
@@ -172,6 +177,12 @@ class Konductor(KoncliTest):
         done = subprocess.run([*wrapper, "sh", "-c", 'mount -t tmpfs -o size=64k none "$0" && exec "$1" install "$0"', small,
                                binary()], capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
         return done.returncode, done.stdout, done.stderr
+
+    def play_broken(self, script):
+        """What it found is its answer, not a complaint."""
+        code, answer, complaint = self.play_command(script, "sim SCRIPT --seeds 1 --calm")
+        self.assertEqual(complaint, "")
+        return code, "", answer
 
     def play_stopped(self, script):
         replica = self.begin(script)

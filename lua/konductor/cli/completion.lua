@@ -1,7 +1,7 @@
 --- `konductor completion SHELL`.
 ---
---- The parser writes the script for its shell; the built-in scripts, which `run`, `plan` and `rbac` take besides files, are added
---- to it here.
+--- The parser writes the script for its shell; the built-in scripts, which `run`, `plan`, `sim` and `rbac` take besides
+--- files, are added to it here.
 
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
@@ -30,7 +30,7 @@ _konductor_scripts() {
         VALUED) return ;;
     esac
     case "${words[1]}$word" in
-        run|run@*|plan|plan@*|rbac|rbac@*)
+        run|run@*|plan|plan@*|sim|sim@*|rbac|rbac@*)
             COMPREPLY=($(compgen -W "NAMES" -- "$word") $(compgen -f -- "$word"))
             ;;
         help|help@*)
@@ -72,7 +72,7 @@ local FISH = "complete -c konductor -n '__fish_konductor_seen_command %s' -a '%s
 
 function ADD.fish(completion, names)
   local lines = { completion }
-  for _, command in ipairs { "run", "plan", "rbac", "help" } do
+  for _, command in ipairs { "run", "plan", "sim", "rbac", "help" } do
     lines[#lines + 1] = FISH:format(command, names)
   end
   return table.concat(lines)

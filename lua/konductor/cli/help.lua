@@ -13,6 +13,7 @@ them, in order; later one must lead and the rest stand by.
 
   konductor run SCRIPT.lua [-- COMMAND...]   run a policy script; COMMAND is its main's program
   konductor plan SCRIPT.lua                  what it would do, and what is done already
+  konductor sim SCRIPT.lua                   a thousand worlds with faults: does it hold?
   konductor crds                             the kinds of the store kube, for kubectl apply -f -
   konductor rbac SCRIPT.lua                  the least rights that a script needs on Kubernetes
   konductor probe [URL]                      exit code 0 or 1 for exec probes

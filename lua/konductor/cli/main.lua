@@ -9,7 +9,7 @@ local core = require "konductor.core"
 local M = {}
 
 --- Every command, in the order of the help.
-M.commands = { "run", "plan", "crds", "rbac", "probe", "install", "version", "help", "completion" }
+M.commands = { "run", "plan", "sim", "crds", "rbac", "probe", "install", "version", "help", "completion" }
 
 local ALIASES = { ["--version"] = "version", ["-V"] = "version", ["--help"] = "help", ["-h"] = "help" }
 

@@ -1,0 +1,232 @@
+--- `konductor sim SCRIPT`: a script in simulated worlds, each judged.
+
+local args = require "konductor.cli.args"
+local core = require "konductor.core"
+local konductor = require "konductor"
+local report = require "konductor.sim.report"
+local say = require "konductor.cli.say"
+local seed_of = require "konductor.sim.seed"
+local source = require "konductor.cli.source"
+local text = require "konductor.text"
+
+local M = {}
+
+local TITLE = "konductor sim"
+local STDERR = 2
+local DEFAULT_SEEDS, DEFAULT_SEED = 1000, 1
+--- Beyond it a number of Lua is not exact.
+local MAX_SEED = 2 ^ 53 - 1
+--- Between two lines of progress, and between two looks for a signal.
+local PROGRESS_MS, LOOK_MS = 200, 50
+
+local function complain(sentence, word)
+  core.write(STDERR, ("%s: %s\n"):format(TITLE, sentence))
+  return core.exit_code(word)
+end
+
+--- A whole number of an option; nil and a sentence when it is none.
+local function number_of(options, name, default, from, to)
+  local given = options[name]
+  if not given then
+    return default
+  end
+  local number = given:find "^%d+$" and tonumber(given)
+  if not number or number < from or number > to then
+    return nil, ("--%s takes a whole number from %d to %.0f, not %s"):format(name, from, to, text.quote(given))
+  end
+  return number
+end
+
+--- The numbers that were asked for, or a sentence.
+local function numbers_of(options)
+  local numbers = {}
+  for _, each in ipairs {
+    { "seeds", DEFAULT_SEEDS, 1, MAX_SEED }, { "seed", DEFAULT_SEED, 0, MAX_SEED },
+    { "replicas", nil, 1, seed_of.MAX_REPLICAS },
+  } do
+    local number, sentence = number_of(options, unpack(each, 1, 4))
+    if sentence then
+      return nil, sentence
+    end
+    numbers[each[1]] = number
+  end
+  return numbers
+end
+
+local function environ_of(list)
+  local environ = {}
+  for _, given in ipairs(list or {}) do
+    local name, value = given:match "^([^=]+)=(.*)$"
+    if not name then
+      return nil, ("--env takes NAME=VALUE, not %s"):format(text.quote(given))
+    end
+    environ[name] = value
+  end
+  return environ
+end
+
+--- Modules beside the script are read once, not by each replica of each world.
+local function reader()
+  local known = {}
+  return function(path)
+    if known[path] == nil then
+      known[path] = core.read_file(path) or false
+    end
+    return known[path] or nil
+  end
+end
+
+local function quoted(word)
+  return word:find "^[%w_@%%+=:,./-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+--- The command line that plays one world again and shows it.
+local function replay_of(options)
+  local words = { TITLE, quoted(options.script), "--seed", "", "--trace" }
+  local function add(...)
+    for _, word in ipairs { ... } do
+      words[#words + 1] = word
+    end
+  end
+  if options.replicas then
+    add("--replicas", options.replicas)
+  end
+  for _, given in ipairs(options.env or {}) do
+    add("-e", quoted(given))
+  end
+  if options.calm then
+    add "--calm"
+  end
+  if options.command then
+    add "--"
+    for _, word in ipairs(options.command) do
+      add(quoted(word))
+    end
+  end
+  return function(seed)
+    words[4] = ("%.0f"):format(seed)
+    return table.concat(words, " ")
+  end
+end
+
+local function report_mistakes(mistakes)
+  local total = ("%d %s in the script; nothing was simulated"):format(#mistakes,
+    #mistakes == 1 and "mistake" or "mistakes")
+  core.write(STDERR, ("%s\n%s: %s\n"):format(table.concat(mistakes, "\n"), TITLE, total))
+  return core.exit_code "script"
+end
+
+local function trace(script, numbers, options)
+  local logged = {}
+  local result = seed_of.play(script, numbers.seed, {
+    replicas = numbers.replicas, calm = options.calm,
+    on_log = function(process, level, line)
+      if level ~= "debug" then
+        logged[#logged + 1] = { t_us = process.sim.t_us, holder = process.name, text = line }
+      end
+    end,
+  })
+  if result.mistakes then
+    return report_mistakes(result.mistakes)
+  end
+  local code = say(TITLE, report.trace(result, logged))
+  for _, finding in ipairs(code == 0 and result.found or {}) do
+    code = say(TITLE, report.line(finding) .. "\n")
+  end
+  return code == 0 and #result.found > 0 and 1 or code
+end
+
+-- A line that is written over again and again, for who waits at a terminal.
+local function progress()
+  if not core.isatty(STDERR) then
+    return function() end
+  end
+  local began, told = core.now(), core.now()
+  return function(done, all)
+    local now = core.now()
+    if done == all then
+      core.write(STDERR, "\r\27[K")
+    elseif now - told >= PROGRESS_MS then
+      told = now
+      core.write(STDERR, ("\r\27[K%d of %d worlds, about %d s left"):format(done, all,
+        math.ceil((now - began) / done * (all - done) / 1000)))
+    end
+  end
+end
+
+-- Gives the signal that has come, if any. The loop turns only while somebody waits.
+local function signals()
+  local inbox, looked = core.inbox(), core.now()
+  core.signals(inbox, { "INT", "TERM" })
+  return function()
+    local now = core.now()
+    if now - looked < LOOK_MS then
+      return nil
+    end
+    looked = now
+    local event = inbox:wait(now + 1)
+    return event and event.signal
+  end
+end
+
+--- Plays all seeds, until a signal comes. Gives the totals and that signal, or the mistakes of the script.
+local function play_all(script, numbers, options)
+  local totals, tell, signal_now = report.totals(numbers.seed), progress(), signals()
+  for i = 1, numbers.seeds do
+    local result = seed_of.play(script, numbers.seed + i - 1, { replicas = numbers.replicas, calm = options.calm })
+    if result.mistakes then
+      return nil, nil, result.mistakes
+    end
+    report.add(totals, result)
+    tell(i, numbers.seeds)
+    local signal = signal_now()
+    if signal then
+      tell(1, 1)
+      return totals, signal
+    end
+  end
+  return totals
+end
+
+---@param given string[]
+---@param command? string[]
+---@return integer exit_code
+function M.run(given, command)
+  local options, code = args.parse("sim", given)
+  if not options then
+    return code
+  end
+  options.command = command
+  local numbers, sentence = numbers_of(options)
+  local environ
+  if numbers then
+    environ, sentence = environ_of(options.env)
+  end
+  if sentence then
+    return complain(sentence, "usage")
+  end
+  local found, missing = source.read(options.script)
+  if not found then
+    return complain(missing, "usage")
+  end
+  local script = {
+    text = found.text, chunkname = found.chunkname, dir = found.dir, environ = environ, command = command,
+    json = core.json, read_file = reader(), exit_code = core.exit_code, make = konductor.new,
+  }
+  if options.trace then
+    return trace(script, numbers, options)
+  end
+  local totals, signal, mistakes = play_all(script, numbers, options)
+  if mistakes then
+    return report_mistakes(mistakes)
+  end
+  local how = { name = options.script, replay = replay_of(options), calm = options.calm }
+  if options.output == "json" then
+    code = say(TITLE, core.json.encode(report.json(totals, how, core.json.array)) .. "\n")
+  else
+    code = say(TITLE, report.text(totals, how))
+  end
+  return code ~= 0 and code or signal and 128 + signal or #totals.broken > 0 and 1 or 0
+end
+
+return M

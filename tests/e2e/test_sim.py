@@ -1,0 +1,99 @@
+"""konductor sim: what it prints, what it ends with, and that a seed is the same world in every process."""
+
+import json
+import re
+import signal
+import subprocess
+import unittest
+from pathlib import Path
+
+from lib import PATIENCE, ClusterTest, binary, check_sanitizers, wait_for
+
+HEAD = 'local k = require "konductor"\n'
+
+FLOW = HEAD + """
+k.flow "shop" {
+  k.stage "migrate" { run = { "migrate" }, version = k.env("TAG", "1") },
+  k.main { "serve" },
+}
+"""
+# Nobody ever does it, so that nobody comes to an end.
+NEVER = HEAD + 'k.once("nobody"):wait()\n'
+
+
+class Sim(ClusterTest):
+    def sim(self, script, *words, code=0, **env):
+        path = self.cluster.script(script)
+        done = subprocess.run([binary(), "sim", str(path), *words], stdin=subprocess.DEVNULL, text=True, capture_output=True,
+                              timeout=300 * PATIENCE, cwd=self.cluster.directory, env={**self.cluster.env(), **env}, check=False)
+        check_sanitizers("sim", done.stderr)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout, done.stderr
+
+    def test_it_tells_how_many_worlds_held_and_which_faults_they_met(self):
+        out, err = self.sim(FLOW, "--seeds", "20")
+        self.assertEqual(err, "")
+        self.assertRegex(out, r"20 worlds of 2 to [4-6] replicas, nothing broke\n")
+        self.assertRegex(out, r"\n\d+\.\d simulated hours, \d+ commands, \d+ events\n")
+        self.assertRegex(out, r"\nfaults: .*crash \d+, .*freeze \d+")
+
+    def test_a_world_that_breaks_is_told_with_the_line_that_shows_it_and_the_code_is_1(self):
+        out, _ = self.sim(NEVER, "--seeds", "2", "--replicas", "2", "-e", "A=b c", "--calm", code=1)
+        self.assertIn("seed 1: DEAD at ", out)
+        self.assertIn("2 worlds of 2 replicas, 2 of them broke", out)
+        line = re.search(r"see it happen: konductor sim (\S+) (.*)", out)
+        self.assertEqual(line[2], "--seed 1 --trace --replicas 2 -e 'A=b c' --calm")
+        out, _ = self.sim(NEVER, "--seed", "1", "--trace", "--replicas", "2", "--calm", code=1)
+        self.assertIn("DEAD at ", out.splitlines()[-1])
+        self.assertRegex(out, r"(?m)^ +0\.\d{3}  r1 ")
+
+    def test_json_has_the_same_and_is_one_line(self):
+        told = json.loads(self.sim(FLOW, "--seeds", "3", "--seed", "7", "-o", "json")[0])
+        self.assertEqual((told["seeds"], told["firstSeed"], told["broken"]), (3, 7, []))
+        self.assertGreater(told["faults"]["foreign"] + told["faults"]["watch_loss"] + told["commands"], 0)
+        told = json.loads(self.sim(NEVER, "--seeds", "1", "--calm", "-o", "json", code=1)[0])
+        self.assertEqual([finding["rule"] for finding in told["broken"][0]["findings"]], ["DEAD"])
+
+    def test_a_seed_is_the_same_world_in_another_process_with_the_compiler_and_without(self):
+        for seed in ("3", "8"):
+            first, _ = self.sim(FLOW, "--seed", seed, "--trace")
+            self.assertEqual(self.sim(FLOW, "--seed", seed, "--trace")[0], first)
+            self.assertEqual(self.sim(FLOW, "--seed", seed, "--trace", KONDUCTOR_JIT="off")[0], first)
+            self.assertGreater(len(first.splitlines()), 20)
+
+    def test_the_script_finds_the_variables_that_are_given_and_no_others(self):
+        script = FLOW.replace('"TAG", "1"', '"TAG"')
+        self.assertIn("the environment variable TAG is not set", self.sim(script, code=65, TAG="outside")[1])
+        self.sim(script, "-e", "TAG=2", "--seeds", "2")
+
+    def test_a_mistake_of_the_script_and_what_a_simulation_has_not_are_told_with_their_line(self):
+        _, err = self.sim(HEAD + "local t = os.time()\n", code=65)
+        self.assertRegex(err, r":2: os.time is not available in a simulation; use k.now\nkonductor sim: 1 mistake in the script; "
+                              r"nothing was simulated\n$")
+
+    def test_numbers_that_are_none_are_refused_with_what_is_taken(self):
+        for words, said in (
+                (["--seeds", "0"], "--seeds takes a whole number from 1 to 9007199254740991, not \"0\""),
+                (["--seeds", "1e3"], 'not "1e3"'), (["--seed", "-1"], 'not "-1"'), (["--seed", "9007199254740992"], "to 9007199254740991"),
+                (["--replicas", "0"], "--replicas takes a whole number from 1 to 100"), (["--replicas", "10000"], 'not "10000"'),
+                (["--env", "TAG"], '--env takes NAME=VALUE, not "TAG"'), (["--sedes", "1"], "--seeds")):
+            with self.subTest(words=words):
+                self.assertIn(said, self.sim(FLOW, *words, code=64)[1])
+
+    def test_who_ends_it_early_is_told_what_is_known_so_far(self):
+        path = self.cluster.script(FLOW)
+        process = subprocess.Popen([binary(), "sim", str(path), "--seeds", "1000000000"], stdin=subprocess.DEVNULL, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.cluster.env())
+        self.addCleanup(process.kill)
+        # Its signals are its own as soon as it plays, which nothing outside shows but the handler itself.
+        status = Path(f"/proc/{process.pid}/status")
+        wait_for(lambda: int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) & 1 << signal.SIGINT - 1,
+                 what="its handler")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60 * PATIENCE)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertRegex(out, r"\d+ worlds? (of|was)|no world was played")
+
+
+if __name__ == "__main__":
+    unittest.main()
