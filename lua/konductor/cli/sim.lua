@@ -169,8 +169,15 @@ local function signals()
   end
 end
 
+-- Policies, store and world together are more code than LuaJIT keeps compiled by default: it would throw away and compile
+-- again all the time, for two thirds of the run.
+local function compile_more()
+  require("jit.opt").start("maxmcode=65536", "maxtrace=30000", "hotloop=100", "hotexit=50")
+end
+
 --- Plays all seeds, until a signal comes. Gives the totals and that signal, or the mistakes of the script.
 local function play_all(script, numbers, options)
+  compile_more()
   local totals, tell, signal_now = report.totals(numbers.seed), progress(), signals()
   for i = 1, numbers.seeds do
     local result = seed_of.play(script, numbers.seed + i - 1, { replicas = numbers.replicas, calm = options.calm })

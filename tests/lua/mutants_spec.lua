@@ -1,0 +1,83 @@
+--- Every mutant of the policies is found by the simulator, within its budget of seeds.
+
+local mutants = require "lib.mutants"
+
+local CODES = { script = 65, stuck = 70, store = 74, timeout = 75, superseded = 76, in_doubt = 77, lost = 75 }
+
+local function read(path)
+  local file = assert(io.open(path))
+  local content = file:read "*a"
+  file:close()
+  return content
+end
+
+--- The source with each change made, which must apply at exactly one place.
+local function mutate(source, mutant)
+  for _, change in ipairs(mutant) do
+    local from, to = source:find(change[1], 1, true)
+    assert(from, ("%s: %s.lua does not have: %s"):format(mutant.name, mutant.module, change[1]))
+    assert(not source:find(change[1], to + 1, true), ("%s: %s.lua has it twice: %s"):format(mutant.name, mutant.module,
+      change[1]))
+    source = source:sub(1, from - 1) .. change[2] .. source:sub(to + 1)
+  end
+  return source
+end
+
+local function is_ours(name)
+  return name:find "^konductor" ~= nil
+end
+
+--- Calls fn with a fresh library in which the module is the mutant; afterwards all is as before.
+local function with(mutant, fn)
+  local kept = {}
+  for name, module in pairs(package.loaded) do
+    if is_ours(name) then
+      kept[name] = module
+    end
+  end
+  for name in pairs(kept) do
+    package.loaded[name] = nil
+  end
+  local path = "lua/konductor/" .. mutant.module .. ".lua"
+  package.preload["konductor." .. mutant.module] = assert(loadstring(mutate(read(path), mutant), "@" .. path))
+  local ok, value = pcall(fn)
+  package.preload["konductor." .. mutant.module] = nil
+  for name in pairs(package.loaded) do
+    if is_ours(name) then
+      package.loaded[name] = nil
+    end
+  end
+  for name, module in pairs(kept) do
+    package.loaded[name] = module
+  end
+  assert(ok, value)
+  return value
+end
+
+--- The first seed that the oracle objects to, and what it says.
+local function hunt(mutant)
+  local seed_of, konductor = require "konductor.sim.seed", require "konductor.init"
+  local script = {
+    text = 'local k = require "konductor"\n' .. mutants.scripts[mutant.script], chunkname = "@init.lua", environ = {},
+    json = { array = function(list) return list end }, read_file = function() end, make = konductor.new,
+    exit_code = function(word) return CODES[word] end,
+  }
+  for seed = 1, mutant.seeds do
+    local found = seed_of.play(script, seed).found[1]
+    if found then
+      return { seed = seed, rule = found.rule, text = found.text }
+    end
+  end
+end
+
+describe("the simulator finds it when", function()
+  for _, mutant in ipairs(mutants.list) do
+    it(mutant.name, function()
+      local found = with(mutant, function() return hunt(mutant) end)
+      assert(found, ("it survived %d seeds"):format(mutant.seeds))
+      if os.getenv "KONDUCTOR_SHOW_MUTANTS" then
+        print(("%-60s seed %5d of %5d  %s: %s"):format(mutant.name, found.seed, mutant.seeds, found.rule, found.text))
+      end
+    end)
+  end
+end)
