@@ -48,7 +48,7 @@ KONDUCTOR = [
     ("plan SCRIPT --store sqlite:/proc/none/state.db", 74, "/proc/none", ONCE % ""),
     ("plan SCRIPT --store sqlite:/etc/passwd", 78, "/etc/passwd", ONCE % ""),
     ("sim SCRIPT --seeds 2", 0, "nothing broke", ONCE % ""),
-    ("sim SCRIPT --seeds 1 --calm", 1, "DEAD", 'k.once("nobody"):wait()\n', "broken"),
+    ("sim SCRIPT --seeds 1 --only none", 1, "DEAD", 'k.once("nobody"):wait()\n', "broken"),
     ("sim SCRIPT --seeds none", 64, 'not "none"', ONCE % ""),
     ("sim SCRIPT", 65, 'option "run" is missing', MISTAKE),
     ("sim SCRIPT --seeds 1 >/dev/full", 70, "cannot write", ONCE % ""),
@@ -180,7 +180,7 @@ class Konductor(KoncliTest):
 
     def play_broken(self, script):
         """What it found is its answer, not a complaint."""
-        code, answer, complaint = self.play_command(script, "sim SCRIPT --seeds 1 --calm")
+        code, answer, complaint = self.play_command(script, "sim SCRIPT --seeds 1 --only none")
         self.assertEqual(complaint, "")
         return code, "", answer
 

@@ -38,20 +38,31 @@ class Sim(ClusterTest):
         self.assertRegex(out, r"\nfaults: .*crash \d+, .*freeze \d+")
 
     def test_a_world_that_breaks_is_told_with_the_line_that_shows_it_and_the_code_is_1(self):
-        out, _ = self.sim(NEVER, "--seeds", "2", "--replicas", "2", "-e", "A=b c", "--calm", code=1)
+        out, _ = self.sim(NEVER, "--seeds", "2", "--replicas", "2", "-e", "A=b c", "--only", "none", code=1)
         self.assertIn("seed 1: DEAD at ", out)
         self.assertIn("2 worlds of 2 replicas, 2 of them broke", out)
         line = re.search(r"see it happen: konductor sim (\S+) (.*)", out)
-        self.assertEqual(line[2], "--seed 1 --trace --replicas 2 -e 'A=b c' --calm")
-        out, _ = self.sim(NEVER, "--seed", "1", "--trace", "--replicas", "2", "--calm", code=1)
+        self.assertEqual(line[2], "--seed 1 --trace --replicas 2 --only none -e 'A=b c'")
+        out, _ = self.sim(NEVER, "--seed", "1", "--trace", "--replicas", "2", "--only", "none", code=1)
         self.assertIn("DEAD at ", out.splitlines()[-1])
         self.assertRegex(out, r"(?m)^ +0\.\d{3}  r1 ")
+
+    def test_the_first_world_that_broke_is_made_smaller_and_the_line_for_that_breaks_too(self):
+        out, _ = self.sim(NEVER, "--seeds", "1", code=1)
+        line = re.search(r"it takes only 1 replica and no fault: konductor sim \S+ (.*)", out)
+        self.assertEqual(line[1], "--seed 1 --trace --replicas 1 --only none")
+        self.assertIn("DEAD at ", self.sim(NEVER, *line[1].split(), code=1)[0])
+
+    def test_only_the_kinds_of_faults_that_are_asked_for_happen(self):
+        out, _ = self.sim(FLOW, "--seeds", "20", "--only", "crash,watch_loss")
+        self.assertRegex(out, r"\nfaults: crash \d+, watch_loss \d+\n$")
+        self.assertNotIn("faults", self.sim(FLOW, "--seeds", "3", "--only", "none")[0])
 
     def test_json_has_the_same_and_is_one_line(self):
         told = json.loads(self.sim(FLOW, "--seeds", "3", "--seed", "7", "-o", "json")[0])
         self.assertEqual((told["seeds"], told["firstSeed"], told["broken"]), (3, 7, []))
         self.assertGreater(told["faults"]["foreign"] + told["faults"]["watch_loss"] + told["commands"], 0)
-        told = json.loads(self.sim(NEVER, "--seeds", "1", "--calm", "-o", "json", code=1)[0])
+        told = json.loads(self.sim(NEVER, "--seeds", "1", "--only", "none", "-o", "json", code=1)[0])
         self.assertEqual([finding["rule"] for finding in told["broken"][0]["findings"]], ["DEAD"])
 
     def test_a_seed_is_the_same_world_in_another_process_with_the_compiler_and_without(self):
@@ -76,6 +87,7 @@ class Sim(ClusterTest):
                 (["--seeds", "0"], "--seeds takes a whole number from 1 to 9007199254740991, not \"0\""),
                 (["--seeds", "1e3"], 'not "1e3"'), (["--seed", "-1"], 'not "-1"'), (["--seed", "9007199254740992"], "to 9007199254740991"),
                 (["--replicas", "0"], "--replicas takes a whole number from 1 to 100"), (["--replicas", "10000"], 'not "10000"'),
+                (["--only", "crahs"], 'there is no kind of fault "crahs"; did you mean "crash"?'), (["--only", "late,x"], "there are busy, crash,"),
                 (["--env", "TAG"], '--env takes NAME=VALUE, not "TAG"'), (["--sedes", "1"], "--seeds")):
             with self.subTest(words=words):
                 self.assertIn(said, self.sim(FLOW, *words, code=64)[1])

@@ -54,18 +54,21 @@ local function with(mutant, fn)
   return value
 end
 
---- The first seed that the oracle objects to, and what it says.
-local function hunt(mutant)
-  local seed_of, konductor = require "konductor.sim.seed", require "konductor.init"
-  local script = {
+local function script_of(mutant)
+  return {
     text = 'local k = require "konductor"\n' .. mutants.scripts[mutant.script], chunkname = "@init.lua", environ = {},
-    json = { array = function(list) return list end }, read_file = function() end, make = konductor.new,
+    json = { array = function(list) return list end }, read_file = function() end, make = require("konductor.init").new,
     exit_code = function(word) return CODES[word] end,
   }
+end
+
+--- The first world that the oracle objects to.
+local function hunt(mutant)
+  local seed_of, script = require "konductor.sim.seed", script_of(mutant)
   for seed = 1, mutant.seeds do
-    local found = seed_of.play(script, seed).found[1]
-    if found then
-      return { seed = seed, rule = found.rule, text = found.text }
+    local result = seed_of.play(script, seed)
+    if result.found[1] then
+      return result
     end
   end
 end
@@ -76,8 +79,42 @@ describe("the simulator finds it when", function()
       local found = with(mutant, function() return hunt(mutant) end)
       assert(found, ("it survived %d seeds"):format(mutant.seeds))
       if os.getenv "KONDUCTOR_SHOW_MUTANTS" then
-        print(("%-60s seed %5d of %5d  %s: %s"):format(mutant.name, found.seed, mutant.seeds, found.rule, found.text))
+        print(("%-60s seed %5d of %5d  %s: %s"):format(mutant.name, found.seed, mutant.seeds, found.found[1].rule,
+          found.found[1].text))
       end
     end)
   end
+end)
+
+describe("a world that breaks", function()
+  local function mutant_named(name)
+    for _, mutant in ipairs(mutants.list) do
+      if mutant.name == name then
+        return mutant
+      end
+    end
+  end
+
+  it("is made smaller, and breaks the same rule with the faults and replicas that are left", function()
+    local mutant = mutant_named "no child has a deadman"
+    with(mutant, function()
+      local result, script = hunt(mutant), script_of(mutant)
+      local smaller = assert(require("konductor.sim.minimise").minimise(script, result))
+      assert.equal(2, smaller.replicas)
+      assert.is_true(#smaller.only <= 3, table.concat(smaller.only, " "))
+      local only = {}
+      for _, kind in ipairs(smaller.only) do
+        only[kind] = true
+      end
+      local again = require("konductor.sim.seed").play(script, result.seed, { replicas = 2, only = only })
+      assert.equal(result.found[1].rule, again.found[1].rule)
+    end)
+  end)
+
+  it("without any fault needs none", function()
+    local seed_of, minimise = require "konductor.sim.seed", require("konductor.sim.minimise").minimise
+    mutants.scripts.never = 'k.once("nobody"):wait()'
+    local script = script_of { script = "never" }
+    assert.same({ replicas = 1, only = {} }, minimise(script, seed_of.play(script, 1)))
+  end)
 end)

@@ -62,7 +62,7 @@ describe("in worlds of chance", function()
   end
 
   it("without faults nothing is met, and a flow is done once by each stage's first run", function()
-    local totals = play_all(script_of(SHIPPED.flow), 5, { calm = true, replicas = 3 })
+    local totals = play_all(script_of(SHIPPED.flow), 5, { only = {}, replicas = 3 })
     assert.is_nil(first_found(totals))
     for kind, count in pairs(totals.hits) do
       assert.equal(0, count, kind)
@@ -100,7 +100,7 @@ describe("what is broken", function()
   end)
 
   it("is found when nobody comes to an end", function()
-    local result = seed_of.play(script_of [[k.once("nobody-does-this"):wait()]], 1, { calm = true })
+    local result = seed_of.play(script_of [[k.once("nobody-does-this"):wait()]], 1, { only = {} })
     assert.equal("DEAD", result.found[1].rule)
   end)
 
@@ -133,7 +133,7 @@ describe("a script in a simulation", function()
   it("draws its chance from the seed, and what it prints is logged", function()
     local function printed()
       local lines = {}
-      local options = { calm = true, replicas = 1, on_log = function(_, _, line) lines[#lines + 1] = line end }
+      local options = { only = {}, replicas = 1, on_log = function(_, _, line) lines[#lines + 1] = line end }
       seed_of.play(script_of [[
         print("drawn", math.random(1000000), math.random() < 1, math.random(5, 5))
         k.once "job" { run = { "work" } }]], 7, options)

@@ -2,7 +2,9 @@
 
 local args = require "konductor.cli.args"
 local core = require "konductor.core"
+local faults = require "konductor.sim.faults"
 local konductor = require "konductor"
+local minimise = require("konductor.sim.minimise").minimise
 local report = require "konductor.sim.report"
 local say = require "konductor.cli.say"
 local seed_of = require "konductor.sim.seed"
@@ -37,7 +39,21 @@ local function number_of(options, name, default, from, to)
   return number
 end
 
---- The numbers that were asked for, or a sentence.
+--- The kinds of --only as a set.
+local function kinds_of(given)
+  local only = {}
+  for kind in (given == "none" and "" or given):gmatch "[^,]+" do
+    if not faults.kinds[kind] then
+      local nearest = text.nearest(kind, faults.order)
+      return nil, ("--only: there is no kind of fault %s; %s"):format(text.quote(kind), nearest
+        and "did you mean " .. text.quote(nearest) .. "?" or "there are " .. table.concat(faults.order, ", "))
+    end
+    only[kind] = true
+  end
+  return only
+end
+
+--- The numbers and kinds that were asked for, or a sentence.
 local function numbers_of(options)
   local numbers = {}
   for _, each in ipairs {
@@ -49,6 +65,13 @@ local function numbers_of(options)
       return nil, sentence
     end
     numbers[each[1]] = number
+  end
+  if options.only then
+    local only, sentence = kinds_of(options.only)
+    if not only then
+      return nil, sentence
+    end
+    numbers.only = only
   end
   return numbers
 end
@@ -80,31 +103,32 @@ local function quoted(word)
   return word:find "^[%w_@%%+=:,./-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
---- The command line that plays one world again and shows it.
+--- The command line that plays one world again and shows it. smaller: instead of what was asked for.
 local function replay_of(options)
-  local words = { TITLE, quoted(options.script), "--seed", "", "--trace" }
-  local function add(...)
-    for _, word in ipairs { ... } do
-      words[#words + 1] = word
+  return function(seed, smaller)
+    local words = { TITLE, quoted(options.script), "--seed", ("%.0f"):format(seed), "--trace" }
+    local function add(...)
+      for _, word in ipairs { ... } do
+        words[#words + 1] = word
+      end
     end
-  end
-  if options.replicas then
-    add("--replicas", options.replicas)
-  end
-  for _, given in ipairs(options.env or {}) do
-    add("-e", quoted(given))
-  end
-  if options.calm then
-    add "--calm"
-  end
-  if options.command then
-    add "--"
-    for _, word in ipairs(options.command) do
-      add(quoted(word))
+    local replicas = smaller and ("%d"):format(smaller.replicas) or options.replicas
+    local only = smaller and (smaller.only[1] and table.concat(smaller.only, ",") or "none") or options.only
+    if replicas then
+      add("--replicas", replicas)
     end
-  end
-  return function(seed)
-    words[4] = ("%.0f"):format(seed)
+    if only then
+      add("--only", only)
+    end
+    for _, given in ipairs(options.env or {}) do
+      add("-e", quoted(given))
+    end
+    if options.command then
+      add "--"
+      for _, word in ipairs(options.command) do
+        add(quoted(word))
+      end
+    end
     return table.concat(words, " ")
   end
 end
@@ -116,10 +140,10 @@ local function report_mistakes(mistakes)
   return core.exit_code "script"
 end
 
-local function trace(script, numbers, options)
+local function trace(script, numbers)
   local logged = {}
   local result = seed_of.play(script, numbers.seed, {
-    replicas = numbers.replicas, calm = options.calm,
+    replicas = numbers.replicas, only = numbers.only,
     on_log = function(process, level, line)
       if level ~= "debug" then
         logged[#logged + 1] = { t_us = process.sim.t_us, holder = process.name, text = line }
@@ -176,11 +200,11 @@ local function compile_more()
 end
 
 --- Plays all seeds, until a signal comes. Gives the totals and that signal, or the mistakes of the script.
-local function play_all(script, numbers, options)
+local function play_all(script, numbers)
   compile_more()
   local totals, tell, signal_now = report.totals(numbers.seed), progress(), signals()
   for i = 1, numbers.seeds do
-    local result = seed_of.play(script, numbers.seed + i - 1, { replicas = numbers.replicas, calm = options.calm })
+    local result = seed_of.play(script, numbers.seed + i - 1, { replicas = numbers.replicas, only = numbers.only })
     if result.mistakes then
       return nil, nil, result.mistakes
     end
@@ -221,13 +245,16 @@ function M.run(given, command)
     json = core.json, read_file = reader(), exit_code = core.exit_code, make = konductor.new,
   }
   if options.trace then
-    return trace(script, numbers, options)
+    return trace(script, numbers)
   end
-  local totals, signal, mistakes = play_all(script, numbers, options)
+  local totals, signal, mistakes = play_all(script, numbers)
   if mistakes then
     return report_mistakes(mistakes)
   end
-  local how = { name = options.script, replay = replay_of(options), calm = options.calm }
+  local how = { name = options.script, replay = replay_of(options), only = numbers.only }
+  if totals.broken[1] and not signal then
+    how.smaller = minimise(script, totals.broken[1])
+  end
   if options.output == "json" then
     code = say(TITLE, core.json.encode(report.json(totals, how, core.json.array)) .. "\n")
   else

@@ -54,13 +54,13 @@ local Faults = {}
 Faults.__index = Faults
 
 ---@param chance konductor.sim.Random
----@param calm? boolean  none of them
+---@param only? table<string, boolean>  these kinds and no others; {}: none
 ---@return konductor.sim.Faults
-function M.new(chance, calm)
+function M.new(chance, only)
   local self = setmetatable({ chance = chance, strength = {}, hits = {}, over = false }, Faults)
   for _, kind in ipairs(ORDER) do
     local on, strength = chance:below(2) == 1, 1 + chance:below(100)
-    self.strength[kind] = on and not calm and strength or 0
+    self.strength[kind] = on and (not only or only[kind]) and strength or 0
     self.hits[kind] = 0
   end
   return self

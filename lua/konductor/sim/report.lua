@@ -17,7 +17,7 @@ local MAX_TOLD = 10
 ---@field fewest integer                replicas
 ---@field most integer
 ---@field hits table<string, integer>
----@field broken konductor.sim.Result[]
+---@field broken konductor.sim.Result[]  without their histories
 
 ---@param first integer
 ---@return konductor.sim.Totals
@@ -43,7 +43,8 @@ function M.add(totals, result)
     totals.hits[kind] = totals.hits[kind] + count
   end
   if #result.found > 0 then
-    table.insert(totals.broken, { seed = result.seed, found = result.found })
+    local kept = { seed = result.seed, found = result.found, replicas = result.replicas, hits = result.hits }
+    table.insert(totals.broken, kept)
   end
 end
 
@@ -78,7 +79,13 @@ function M.line(finding)
 end
 
 ---@param totals konductor.sim.Totals
----@param how {name: string, replay: fun(seed: integer): string, calm?: boolean}
+---@class konductor.sim.How
+---@field name string            of the script, for people
+---@field replay fun(seed: integer, smaller?: konductor.sim.Smaller): string  the command line that shows that world
+---@field only? table            only these kinds of faults were asked for
+---@field smaller? konductor.sim.Smaller  of the first seed that broke
+
+---@param how konductor.sim.How
 ---@return string
 function M.text(totals, how)
   local lines = {}
@@ -88,6 +95,11 @@ function M.text(totals, how)
       lines[#lines + 1] = ("seed %d: %s"):format(broken.seed, M.line(finding))
     end
     lines[#lines + 1] = "  see it happen: " .. how.replay(broken.seed)
+    if i == 1 and how.smaller then
+      lines[#lines + 1] = ("  it takes only %s and %s: %s"):format(count_of(how.smaller.replicas, "replica"),
+        how.smaller.only[1] and table.concat(how.smaller.only, ", ") or "no fault",
+        how.replay(broken.seed, how.smaller))
+    end
   end
   if #totals.broken > MAX_TOLD then
     lines[#lines + 1] = ("and %s more"):format(count_of(#totals.broken - MAX_TOLD, "seed"))
@@ -103,7 +115,7 @@ function M.text(totals, how)
   if #met > 0 then
     lines[#lines + 1] = "faults: " .. table.concat(met, ", ")
   end
-  if #missed > 0 and not how.calm then
+  if #missed > 0 and not how.only then
     lines[#lines + 1] = "never met, so nothing is said about it: " .. table.concat(missed, ", ")
   end
   if totals.runs == 0 then
@@ -113,7 +125,7 @@ function M.text(totals, how)
 end
 
 ---@param totals konductor.sim.Totals
----@param how {name: string, replay: fun(seed: integer): string}
+---@param how konductor.sim.How
 ---@param array fun(list: table): table  marks a list for JSON
 ---@return table
 function M.json(totals, how, array)
@@ -123,7 +135,8 @@ function M.json(totals, how, array)
     for j, finding in ipairs(each.found) do
       found[j] = { rule = finding.rule, atSeconds = finding.at_us / 1000000, text = finding.text }
     end
-    broken[i] = { seed = each.seed, findings = array(found), replay = how.replay(each.seed) }
+    broken[i] = { seed = each.seed, findings = array(found), replay = how.replay(each.seed),
+      smaller = i == 1 and how.smaller and how.replay(each.seed, how.smaller) or nil }
   end
   return {
     script = how.name, seeds = totals.seeds, firstSeed = totals.first, simulatedSeconds = totals.ms / 1000,

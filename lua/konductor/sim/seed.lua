@@ -135,7 +135,7 @@ end
 
 local function new_player(script, seed, options)
   local chance = random.new(seed, FAULTS_STREAM)
-  local faults = faults_of.new(chance, options.calm)
+  local faults = faults_of.new(chance, options.only)
   local names = {}
   for i = 1, options.replicas or MIN_REPLICAS + chance:below(MORE_REPLICAS) do
     names[i] = "r" .. i
@@ -156,7 +156,7 @@ end
 --- Plays one seed.
 ---@param script konductor.sim.Script
 ---@param seed integer
----@param options? {replicas?: integer, calm?: boolean, on_log?: function}  calm: no faults
+---@param options? {replicas?: integer, only?: table<string, boolean>, on_log?: function}  only: these kinds of faults
 ---@return konductor.sim.Result
 function M.play(script, seed, options)
   local player = new_player(script, seed, options or {})

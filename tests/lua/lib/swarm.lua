@@ -195,7 +195,7 @@ end
 function M.play(kind, seed, options)
   options = options or {}
   local chance = random.new(seed, 7)
-  local faults = faults_of.new(chance, options.calm)
+  local faults = faults_of.new(chance, options.calm and {} or nil)
   local s = world_of(seed, chance, faults)
   s.on_log = options.on_log
   play.guard_fences(s)
