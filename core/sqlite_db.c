@@ -38,6 +38,7 @@ struct kon_sqlite_db {
 	sqlite3 *sqlite;
 	sqlite3_stmt *statements[STATEMENTS];
 	struct kon_buf written; /* the record of the write that is under way: it is told only after COMMIT */
+	int64_t newest;         /* version that was seen of any record: all share one counter */
 	char *name_space;
 	char *path;
 	char boot_id[BOOT_ID_TEXT];
@@ -110,7 +111,7 @@ static int64_t age_ms(const struct kon_sqlite_db *db, const char *boot_id, int64
 }
 
 /* Borrows from the statement's row, which has FIELDS.  KON_CORRUPT when it lacks a text, as no row of ours does. */
-static int row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_record *out, struct kon_err *err)
+static int row(struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_record *out, struct kon_err *err)
 {
 	static const int texts[] = {0, 1, 2, 4, 5, 6, 7};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -132,7 +133,18 @@ static int row(const struct kon_sqlite_db *db, sqlite3_stmt *stmt, struct kon_re
 		.age_ms = age_ms(db, (const char *)sqlite3_column_text(stmt, 7), sqlite3_column_int64(stmt, 8),
 	                         sqlite3_column_int64(stmt, 9)),
 	};
+	if (out->rev > db->newest)
+		db->newest = out->rev;
 	return 0;
+}
+
+bool kon_sqlite_db_believes(struct kon_sqlite_db *db, int64_t rev)
+{
+	struct kon_err ignored;
+	if (rev < db->newest || check_place(db, &ignored) != 0)
+		return false;
+	db->newest = rev;
+	return true;
 }
 
 static bool keep_text(struct kon_buf *buf, const char *text, size_t size)

@@ -7,6 +7,8 @@
 #ifndef KON_SQLITE_DB_H
 #define KON_SQLITE_DB_H
 
+#include <stdbool.h>
+
 #include "store.h"
 
 struct kon_sqlite_db;
@@ -19,6 +21,10 @@ void kon_sqlite_db_close(struct kon_sqlite_db *db); /* NULL is fine */
 int kon_sqlite_db_read(struct kon_sqlite_db *db, const char *kind, const char *name,
                        void (*record)(void *data, const struct kon_record *record), void *data, int *count,
                        struct kon_err *err);
+
+/* Whether what is told of a record of this version may stand for a look at it: the file is the one that is open, and
+ * nothing newer was seen of it.  The version counts as seen then. */
+bool kon_sqlite_db_believes(struct kon_sqlite_db *db, int64_t rev);
 
 /* Writes, with the outcomes of store.h.  *out is what was written, borrowed until the next write. */
 int kon_sqlite_db_create(struct kon_sqlite_db *db, const char *kind, const char *name, const char *spec, size_t size,

@@ -16,7 +16,7 @@
 
 /* Older than this they are not believed: a writer that was stopped between its commit and its ring would tell of what
  * has long been deleted. */
-#define KON_SQLITE_NEWS_MS 100
+#define KON_SQLITE_NEWS_MS 250
 
 /* Replaces what is in out, whose cap is how long news may be.  now_ms: the boot clock; age_ms of the record is its age
  * then.  False when they are too long. */

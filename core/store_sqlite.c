@@ -29,7 +29,7 @@ struct sqlite_store {
 struct sqlite_sub {
 	struct kon_store_sub base;
 	struct kon_store_watch watch;
-	const struct sqlite_store *store;
+	struct sqlite_store *store;
 	char *kind;
 	char *name; /* NULL: the whole kind */
 	struct kon_bell_watch *bell;
@@ -81,12 +81,12 @@ static uint64_t key_of(const struct sqlite_store *store, const char *kind, const
 	return hash;
 }
 
-/* Those who watch the record get it along: ten that look it up at once would keep each other from their work. */
-static void ring(struct sqlite_store *store, const struct kon_record *record, const char *first)
+/* Those who watch the record get it along: ten that look it up at once would keep each other from their work.  before_ms: the
+ * boot clock before the commit, because this process may have been stopped right behind it. */
+static void ring(struct sqlite_store *store, const struct kon_record *record, int64_t before_ms, const char *first)
 {
 	struct kon_ring bare = {.word = record->name}, full = bare;
-	if (record->status != NULL &&
-	    kon_sqlite_news_write(&store->news, store->name_space, record, kon_clock_boot_ms())) {
+	if (record->status != NULL && kon_sqlite_news_write(&store->news, store->name_space, record, before_ms)) {
 		full.news = store->news.data;
 		full.news_size = store->news.size;
 	}
@@ -109,9 +109,10 @@ static struct kon_store_call *sqlite_create(struct kon_store *base, const char *
 	struct sqlite_store *store = of(base);
 	struct kon_err err = {0};
 	struct kon_record made;
+	int64_t before_ms = kon_clock_boot_ms();
 	int code = kon_sqlite_db_create(store->db, kind, name, spec, size, &made, &err);
 	if (code == 0)
-		ring(store, &made, NULL);
+		ring(store, &made, before_ms, NULL);
 	return answer(reply, code, &made, &err);
 }
 
@@ -122,9 +123,10 @@ static struct kon_store_call *sqlite_replace(struct kon_store *base, const struc
 	struct sqlite_store *store = of(base);
 	struct kon_err err = {0};
 	struct kon_record made;
+	int64_t before_ms = kon_clock_boot_ms();
 	int code = kon_sqlite_db_replace(store->db, record, status, size, how->by, &made, &err);
 	if (code == 0)
-		ring(store, &made, how->first);
+		ring(store, &made, before_ms, how->first);
 	return answer(reply, code, &made, &err);
 }
 
@@ -135,7 +137,7 @@ static struct kon_store_call *sqlite_delete(struct kon_store *base, const struct
 	struct kon_err err = {0};
 	int code = kon_sqlite_db_delete(store->db, record, &err);
 	if (code == 0)
-		ring(store, &(struct kon_record){.kind = record->kind, .name = record->name}, NULL);
+		ring(store, &(struct kon_record){.kind = record->kind, .name = record->name}, 0, NULL);
 	return answer(reply, code, NULL, &err);
 }
 
@@ -166,7 +168,8 @@ static bool read_news(const struct sqlite_sub *sub, const struct kon_ring *ring,
 {
 	return ring->news != NULL &&
 	       kon_sqlite_news_read(ring->news, ring->news_size, sub->store->name_space, kon_clock_boot_ms(), out) &&
-	       strcmp(out->kind, sub->kind) == 0 && strcmp(out->name, sub->name) == 0;
+	       strcmp(out->kind, sub->kind) == 0 && strcmp(out->name, sub->name) == 0 &&
+	       kon_sqlite_db_believes(sub->store->db, out->rev);
 }
 
 /* The word of a bell is the name that changed, but two keys may share a bell. */

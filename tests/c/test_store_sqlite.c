@@ -394,6 +394,24 @@ static void a_watch_hears_of_another_processes_commit(void **state)
 	all->end(all);
 }
 
+/* A ring that was overtaken, or one of a database that was put back in time, must not stand for a look. */
+static void news_older_than_what_was_seen_are_told_by_name_only(void **state)
+{
+	struct fixture *f = *state;
+	struct kon_store_sub *sub;
+	struct kon_store_watch watch = {.changed = on_changed, .data = f};
+	f->store = open_store(f);
+	assert_int_equal(create(f->store, "a", &f->last), 0);
+	assert_int_equal(f->store->ops->watch(f->store, "Once", "a", watch, &sub, NULL), 0);
+	assert_int_equal(replace(f->store, "a", "{\"n\":1}", &f->last), 0);
+	assert_int_equal(replace(f->store, "a", "{\"n\":2}", &f->last), 0);
+	while (f->told < 2)
+		assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->brought, 1);
+	assert_int_equal(f->brought_rev, f->last.rev);
+	sub->end(sub);
+}
+
 /* What was deleted, and what is too long for a bell, is told by name only. */
 static void a_watch_without_news_still_hears(void **state)
 {
@@ -758,6 +776,7 @@ int main(void)
 		CASE(a_process_killed_while_it_writes_leaves_whole_records, setup_open),
 		CASE(ten_processes_may_make_the_file_at_once_and_one_makes_the_record, setup),
 		CASE(a_watch_hears_of_another_processes_commit, setup),
+		CASE(news_older_than_what_was_seen_are_told_by_name_only, setup),
 		CASE(a_watch_without_news_still_hears, setup),
 		CASE(another_programs_lock_is_waited_for_and_then_said, setup_open),
 		CASE(a_link_to_a_file_system_that_is_not_local_is_refused, setup),

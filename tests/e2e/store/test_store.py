@@ -1,5 +1,6 @@
 """The embedded store as whole processes see it: namespaces, reboots, cleaned directories, and files that are not fine."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -112,6 +113,55 @@ class Liveness(ClusterTest):
     def live_after(self, replica):
         replica.wait_event("start")
         return self.live()
+
+
+class Bells(ClusterTest):
+    """What a waiter is told by its pipe, where the tellers overtake each other or the file is another one."""
+
+    def setUp(self):
+        super().setUp()
+        self.koncli = self.cluster.directory / "koncli"
+        self.koncli.symlink_to(binary())
+
+    def once(self, *words):
+        done = subprocess.run([self.koncli, "once", *words], env=self.cluster.env(), capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def waiter(self):
+        waiter = self.cluster.start("@wait-for", name="waiter", env={"ONCE": "x", "TIMEOUT": "10m"}, events=False)
+        waiter.wait_for(lambda: "has not been executed" in waiter.stderr, what="its wait")
+        return waiter
+
+    def test_a_ring_that_comes_late_does_not_hide_what_was_told_before_it(self):
+        self.once("create", "x")
+        waiter = self.waiter()
+        own, = Path(f"{self.cluster.store_path}.d/bell").glob("*/*")
+        os.mkfifo(own.with_name("tap-0"))
+        tap = os.open(own.with_name("tap-0"), os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, tap)
+        waiter.signal(signal.SIGSTOP)
+        self.once("claim", "x", "--holder", "a")
+        overtaken = os.read(tap, 65536)
+        self.once("done", "x", "--holder", "a")
+        with open(own, "wb", buffering=0) as pipe:
+            pipe.write(overtaken)
+        waiter.signal(signal.SIGCONT)
+        self.assertEqual(waiter.wait(60), 0, waiter.stderr)
+
+    def test_a_store_that_was_put_back_in_time_is_noticed_by_who_waits(self):
+        self.once("create", "x")
+        old = self.cluster.directory / "old.db"
+        with contextlib.closing(sqlite3.connect(self.cluster.store_path)) as db, contextlib.closing(sqlite3.connect(old)) as copy:
+            db.backup(copy)
+        self.once("claim", "x", "--holder", "a")
+        self.once("done", "x", "--holder", "a")
+        self.once("reset", "x")
+        waiter = self.waiter()
+        with contextlib.closing(sqlite3.connect(old)) as copy, contextlib.closing(sqlite3.connect(self.cluster.store_path)) as db:
+            copy.backup(db)
+        self.once("claim", "x", "--holder", "a")
+        self.assertEqual(waiter.wait(60), 79, waiter.stderr)
 
 
 class Files(ClusterTest):
