@@ -81,12 +81,17 @@ local function guarded(context, name, from, plain, with_effects)
   })
 end
 
+local function copy_of(library)
+  local copy = {}
+  for key, value in pairs(library) do
+    copy[key] = value
+  end
+  return copy
+end
+
 -- Chance of the replica's own, so that a seed plays the same world again.
 local function sealed_math(w)
-  local library = {}
-  for key, value in pairs(math) do
-    library[key] = value
-  end
+  local library = copy_of(math)
   library.randomseed = function() end
   library.random = function(from, to)
     if not from then
@@ -107,6 +112,15 @@ local function say_as_log(context)
     end
     context.world.log("info", table.concat(words, "\t"))
   end
+end
+
+-- What differs from process to process, or would tell one replica of another: chance, the order of pairs, standard output,
+-- tables of libraries.
+local function seal(context, env)
+  for _, name in ipairs { "bit", "coroutine", "string", "table" } do
+    env[name] = copy_of(env[name])
+  end
+  env.math, env.pairs, env.print = sealed_math(context.world), text.spairs, say_as_log(context)
 end
 
 local function names_in(env)
@@ -133,8 +147,10 @@ local function new_environment(context, library)
   end
   env.k = library
   env._G, env._VERSION = env, _VERSION
-  env.print = context.sealed and say_as_log(context) or touching(context, print)
-  env.math = context.sealed and sealed_math(context.world) or math
+  env.print = touching(context, print)
+  if context.sealed then
+    seal(context, env)
+  end
   env.os = guarded(context, "os", os, OS, OS_TOUCHING)
   env.io = guarded(context, "io", io, IO, IO_TOUCHING)
   return setmetatable(env, {
@@ -230,6 +246,9 @@ end
 local function add_loaders(context, env)
   local loaders = {}
   function loaders.loadstring(source, chunkname)
+    if type(source) == "string" and source:sub(1, 1) == "\27" then
+      return nil, "this is bytecode; a script is text"
+    end
     local chunk, mistake = loadstring(source, chunkname)
     if not chunk then
       return nil, mistake

@@ -53,6 +53,29 @@ class Sim(ClusterTest):
         self.assertEqual(line[1], "--seed 1 --trace --replicas 1 --only none")
         self.assertIn("DEAD at ", self.sim(NEVER, *line[1].split(), code=1)[0])
 
+    def test_correct_scripts_of_every_shape_hold_and_wrong_ones_are_told(self):
+        once = 'k.once "a" { mode = "AtMostOnce", run = function() k.exec { "one" } k.exec { "two" } end }\n'
+        flow = ('k.flow "f" { version = "1", k.stage "a" { run = { "a" } },\n'
+                '  k.stage "b" { after = "a", run = function() k.sleep "30s" end }, k.main { "serve" } }\n')
+        kept = 'k.once "a" { ttl = "10s", run = { "work" } }\n'
+        for script in (once, flow, kept):
+            with self.subTest(script):
+                self.assertIn("nothing broke", self.sim(HEAD + script, "--seeds", "80")[0])
+        raises = 'local n = k.exec({ "x", capture = true }).output\nprint("n " .. tonumber(n))\n'
+        self.assertRegex(self.sim(HEAD + raises, "--seeds", "3", code=1)[0], r"SCRIPT at .* r\d: \S+:3: attempt to concatenate")
+        for work in ("error 'no'", 'coroutine.wrap(function() k.exec { "x" } end)()', "coroutine.yield(1)"):
+            with self.subTest(work):
+                out, _ = self.sim(HEAD + f"k.once 'a' {{ run = function() {work} end }}\n", "--seeds", "3", "--only", "none")
+                self.assertRegex(out, r"replicas that ended: \d+ with exit code 1\n")
+
+    def test_replicas_and_worlds_share_nothing_and_pairs_has_an_order(self):
+        spoils = 'string.format, table.count = nil, (table.count or 0) + 1\nprint(table.count)\n'
+        for name in "for name in pairs { alpha = 1, beta = 2, gamma = 3, delta = 4 } do k.once(name) { run = { name } } end\n", spoils:
+            script = HEAD + name + 'k.once "z" { run = { "work" } }\n'
+            traces = {self.sim(script, "--seed", "4", "--trace")[0] for _ in range(3)}
+            self.assertEqual(len(traces), 1)
+        self.assertNotIn("  2\n", traces.pop())
+
     def test_only_the_kinds_of_faults_that_are_asked_for_happen(self):
         out, _ = self.sim(FLOW, "--seeds", "20", "--only", "crash,watch_loss")
         self.assertRegex(out, r"\nfaults: crash \d+, watch_loss \d+\n$")
@@ -74,7 +97,8 @@ class Sim(ClusterTest):
 
     def test_the_script_finds_the_variables_that_are_given_and_no_others(self):
         script = FLOW.replace('"TAG", "1"', '"TAG"')
-        self.assertIn("the environment variable TAG is not set", self.sim(script, code=65, TAG="outside")[1])
+        self.assertIn("the environment variable TAG is not set; a simulation has those of -e: -e TAG=...",
+                      self.sim(script, code=65, TAG="outside")[1])
         self.sim(script, "-e", "TAG=2", "--seeds", "2")
 
     def test_a_mistake_of_the_script_and_what_a_simulation_has_not_are_told_with_their_line(self):
@@ -87,7 +111,8 @@ class Sim(ClusterTest):
                 (["--seeds", "0"], "--seeds takes a whole number from 1 to 9007199254740991, not \"0\""),
                 (["--seeds", "1e3"], 'not "1e3"'), (["--seed", "-1"], 'not "-1"'), (["--seed", "9007199254740992"], "to 9007199254740991"),
                 (["--replicas", "0"], "--replicas takes a whole number from 1 to 100"), (["--replicas", "10000"], 'not "10000"'),
-                (["--only", "crahs"], 'there is no kind of fault "crahs"; did you mean "crash"?'), (["--only", "late,x"], "there are busy, crash,"),
+                (["--only", "crahs"], 'there is no kind of fault "crahs"; did you mean "crash"?'), (["--only", "late,x"], "there are busy, crash,"), (["--only", ""], '--only takes kinds of faults, or "none"'),
+                (["--trace", "--seeds", "5"], "without --seeds"), (["--trace", "-o", "json"], "without -o json"),
                 (["--env", "TAG"], '--env takes NAME=VALUE, not "TAG"'), (["--sedes", "1"], "--seeds")):
             with self.subTest(words=words):
                 self.assertIn(said, self.sim(FLOW, *words, code=64)[1])

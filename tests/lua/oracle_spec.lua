@@ -126,6 +126,21 @@ describe("the order of stages", function()
     assert.same({}, ordered(world(stage("a", 0, 50), stage("a", 6, 9), stage("b", 9, 12))))
   end)
 
+  it("knows when a function was done, which is no command", function()
+    local stages = { { name = "a", object = "shop.a", after = {}, fn = print }, FLOW[1].stages[2] }
+    local flow = { { name = "shop", stages = stages } }
+    local s, found = world(stage("b", 9, 12)), {}
+    s.history = {
+      { event = "start", kind = "Once", name = "shop.a", session = "r1", fence = 1, holder = "r1", t_us = 0 },
+      { event = "stop", kind = "Once", name = "shop.a", session = "r1", fence = 1, holder = "r1", t_us = 9, code = 0 },
+    }
+    oracle.judge_order(s, flow, found)
+    assert.same({}, found)
+    s.history[2].code = 1
+    oracle.judge_order(s, flow, found)
+    assert.equal("ORDER", rules(found))
+  end)
+
   it("is broken by one that begins too early, or after a failure", function()
     assert.equal("ORDER", rules(ordered(world(stage("a", 0, 5), stage("b", 4, 12)))))
     local found = ordered(world(stage("a", 0, 5, 1), stage("b", 6, 12)))
@@ -144,12 +159,13 @@ end)
 describe("work that is at most once", function()
   it("begins once", function()
     local found = {}
-    oracle.judge_at_most_once(world(run("a", 0, 5)), { ["Once/job"] = true }, found)
+    oracle.judge_at_most_once(world(run("a", 0, 5), run("a", 5, 9)), { ["Once/job"] = true }, found)
     assert.same({}, found)
   end)
 
   it("is found when it begins twice, where that was promised", function()
-    local found, s = {}, world(run("a", 0, 5), run("b", 9, 12))
+    local found, s = {}, world(run("a", 0, 5), run("a", 5, 6), run("b", 9, 12))
+    s.runs[3].env = { KONDUCTOR_ONCE = "job", KONDUCTOR_TOKEN = "2" }
     oracle.judge_at_most_once(s, {}, found)
     assert.same({}, found)
     oracle.judge_at_most_once(s, { ["Once/job"] = true }, found)

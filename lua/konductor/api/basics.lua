@@ -22,9 +22,15 @@ local function env(context)
       return (...)
     end
     local built_in = (context.chunkname or ""):match "^=(@.*)"
-    schema.refuse(context, ("the environment variable %s is not set; %s"):format(name,
-      built_in and ("konductor help %s tells what it is"):format(built_in)
-        or ('set it, or give a default: k.env("%s", "...")'):format(name)))
+    local hint
+    if context.sealed then
+      hint = ("a simulation has those of -e: -e %s=..."):format(name)
+    elseif built_in then
+      hint = ("konductor help %s tells what it is"):format(built_in)
+    else
+      hint = ('set it, or give a default: k.env("%s", "...")'):format(name)
+    end
+    schema.refuse(context, ("the environment variable %s is not set; %s"):format(name, hint))
     return ""
   end
 end

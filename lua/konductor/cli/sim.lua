@@ -42,6 +42,9 @@ end
 --- The kinds of --only as a set.
 local function kinds_of(given)
   local only = {}
+  if not given:find "^[^,]" then
+    return nil, '--only takes kinds of faults, or "none"'
+  end
   for kind in (given == "none" and "" or given):gmatch "[^,]+" do
     if not faults.kinds[kind] then
       local nearest = text.nearest(kind, faults.order)
@@ -140,10 +143,32 @@ local function report_mistakes(mistakes)
   return core.exit_code "script"
 end
 
+--- What ends a world in its middle.
+local ENDED = {}
+
+-- What a world calls now and then: the loop turns only while somebody waits, and else would know of no signal and take a
+-- long world for one that hangs. Gives the signal that ended it, once it has.
+local function pauses()
+  local inbox, looked, signal = core.inbox(), core.now(), nil
+  core.signals(inbox, { "INT", "TERM" })
+  return function()
+    local now = core.now()
+    if now - looked < LOOK_MS then
+      return
+    end
+    looked = now
+    local event = inbox:wait(now + 1)
+    if event then
+      signal = event.signal
+      error(ENDED, 0)
+    end
+  end, function() return signal end
+end
+
 local function trace(script, numbers)
   local logged = {}
   local result = seed_of.play(script, numbers.seed, {
-    replicas = numbers.replicas, only = numbers.only,
+    replicas = numbers.replicas, only = numbers.only, pause = (pauses()),
     on_log = function(process, level, line)
       if level ~= "debug" then
         logged[#logged + 1] = { t_us = process.sim.t_us, holder = process.name, text = line }
@@ -160,6 +185,12 @@ local function trace(script, numbers)
   return code == 0 and #result.found > 0 and 1 or code
 end
 
+local function clear_progress()
+  if core.isatty(STDERR) then
+    core.write(STDERR, "\r\27[K")
+  end
+end
+
 -- A line that is written over again and again, for who waits at a terminal.
 local function progress()
   if not core.isatty(STDERR) then
@@ -169,27 +200,12 @@ local function progress()
   return function(done, all)
     local now = core.now()
     if done == all then
-      core.write(STDERR, "\r\27[K")
+      clear_progress()
     elseif now - told >= PROGRESS_MS then
       told = now
       core.write(STDERR, ("\r\27[K%d of %d worlds, about %d s left"):format(done, all,
         math.ceil((now - began) / done * (all - done) / 1000)))
     end
-  end
-end
-
--- Gives the signal that has come, if any. The loop turns only while somebody waits.
-local function signals()
-  local inbox, looked = core.inbox(), core.now()
-  core.signals(inbox, { "INT", "TERM" })
-  return function()
-    local now = core.now()
-    if now - looked < LOOK_MS then
-      return nil
-    end
-    looked = now
-    local event = inbox:wait(now + 1)
-    return event and event.signal
   end
 end
 
@@ -199,24 +215,59 @@ local function compile_more()
   require("jit.opt").start("maxmcode=65536", "maxtrace=30000", "hotloop=100", "hotexit=50")
 end
 
---- Plays all seeds, until a signal comes. Gives the totals and that signal, or the mistakes of the script.
-local function play_all(script, numbers)
-  compile_more()
-  local totals, tell, signal_now = report.totals(numbers.seed), progress(), signals()
+--- Plays all seeds. Raises ENDED when a signal comes.
+---@return string[]? mistakes  of the script
+---@return konductor.sim.Smaller? smaller  of the first world that broke
+local function play_all(script, numbers, totals, pause)
+  local tell, options = progress(), { replicas = numbers.replicas, only = numbers.only, pause = pause }
   for i = 1, numbers.seeds do
-    local result = seed_of.play(script, numbers.seed + i - 1, { replicas = numbers.replicas, only = numbers.only })
+    local result = seed_of.play(script, numbers.seed + i - 1, options)
     if result.mistakes then
-      return nil, nil, result.mistakes
+      return result.mistakes
     end
     report.add(totals, result)
     tell(i, numbers.seeds)
-    local signal = signal_now()
-    if signal then
-      tell(1, 1)
-      return totals, signal
-    end
+    pause()
   end
-  return totals
+  if totals.broken[1] then
+    return nil, minimise(script, totals.broken[1], pause)
+  end
+end
+
+local function play(script, numbers, options)
+  compile_more()
+  local totals, pause, ended_by = report.totals(numbers.seed), pauses()
+  local ok, mistakes, smaller = pcall(play_all, script, numbers, totals, pause)
+  if not ok and mistakes ~= ENDED then
+    error(mistakes, 0)
+  elseif not ok then
+    clear_progress()
+  elseif mistakes then
+    return report_mistakes(mistakes)
+  end
+  local how = {
+    name = options.script, replay = replay_of(options), only = numbers.only, smaller = ok and smaller or nil,
+  }
+  local answer = options.output == "json" and core.json.encode(report.json(totals, how, core.json.array)) .. "\n"
+    or report.text(totals, how)
+  local code, signal = say(TITLE, answer), ended_by()
+  return code ~= 0 and code or signal and 128 + signal or #totals.broken > 0 and 1 or 0
+end
+
+--- The script, with the variables that were given; or a sentence.
+local function script_of(options)
+  local environ, sentence = environ_of(options.env)
+  if not environ then
+    return nil, sentence
+  end
+  local found, missing = source.read(options.script)
+  if not found then
+    return nil, missing
+  end
+  return {
+    text = found.text, chunkname = found.chunkname, dir = found.dir, environ = environ, command = options.command,
+    json = core.json, read_file = reader(), exit_code = core.exit_code, make = konductor.new,
+  }
 end
 
 ---@param given string[]
@@ -229,38 +280,17 @@ function M.run(given, command)
   end
   options.command = command
   local numbers, sentence = numbers_of(options)
-  local environ
-  if numbers then
-    environ, sentence = environ_of(options.env)
+  if not numbers then
+    return complain(sentence, "usage")
+  elseif options.trace and (options.seeds or options.output == "json") then
+    return complain("--trace shows one world as text: without " .. (options.seeds and "--seeds" or "-o json"), "usage")
   end
-  if sentence then
+  local script
+  script, sentence = script_of(options)
+  if not script then
     return complain(sentence, "usage")
   end
-  local found, missing = source.read(options.script)
-  if not found then
-    return complain(missing, "usage")
-  end
-  local script = {
-    text = found.text, chunkname = found.chunkname, dir = found.dir, environ = environ, command = command,
-    json = core.json, read_file = reader(), exit_code = core.exit_code, make = konductor.new,
-  }
-  if options.trace then
-    return trace(script, numbers)
-  end
-  local totals, signal, mistakes = play_all(script, numbers)
-  if mistakes then
-    return report_mistakes(mistakes)
-  end
-  local how = { name = options.script, replay = replay_of(options), only = numbers.only }
-  if totals.broken[1] and not signal then
-    how.smaller = minimise(script, totals.broken[1])
-  end
-  if options.output == "json" then
-    code = say(TITLE, core.json.encode(report.json(totals, how, core.json.array)) .. "\n")
-  else
-    code = say(TITLE, report.text(totals, how))
-  end
-  return code ~= 0 and code or signal and 128 + signal or #totals.broken > 0 and 1 or 0
+  return options.trace and trace(script, numbers) or play(script, numbers, options)
 end
 
 return M

@@ -13,8 +13,9 @@ local M = {}
 ---@field replicas integer
 ---@field only string[]   kinds of faults, in order; {}: none
 
-local function breaks(script, seed, rule, replicas, only)
-  for _, finding in ipairs(seed_of.play(script, seed, { replicas = replicas, only = only }).found) do
+local function breaks(how, seed, rule, replicas, only)
+  local result = seed_of.play(how.script, seed, { replicas = replicas, only = only, pause = how.pause })
+  for _, finding in ipairs(result.found) do
     if finding.rule == rule then
       return true
     end
@@ -31,9 +32,9 @@ local function without(only, kind)
 end
 
 --- The first few are as good as all: with two replicas everything can happen that takes two.
-local function fewer_replicas(script, result, rule, only)
+local function fewer_replicas(how, result, rule, only)
   for replicas = 1, result.replicas - 1 do
-    if breaks(script, result.seed, rule, replicas, only) then
+    if breaks(how, result.seed, rule, replicas, only) then
       return replicas
     end
   end
@@ -43,18 +44,19 @@ end
 --- Nil when the world does not even break again with the kinds that it met.
 ---@param script konductor.sim.Script
 ---@param result konductor.sim.Result  that broke; its first finding is what is looked for
+---@param pause? fun()  see sim/world.lua
 ---@return konductor.sim.Smaller?
-function M.minimise(script, result)
-  local rule, only = result.found[1].rule, {}
+function M.minimise(script, result, pause)
+  local how, rule, only = { script = script, pause = pause }, result.found[1].rule, {}
   for kind, count in pairs(result.hits) do
     only[kind] = count > 0 or nil
   end
-  if not breaks(script, result.seed, rule, result.replicas, only) then
+  if not breaks(how, result.seed, rule, result.replicas, only) then
     return nil
   end
   for _, kind in ipairs(faults.order) do
     local rest = only[kind] and without(only, kind)
-    if rest and breaks(script, result.seed, rule, result.replicas, rest) then
+    if rest and breaks(how, result.seed, rule, result.replicas, rest) then
       only = rest
     end
   end
@@ -62,7 +64,7 @@ function M.minimise(script, result)
   for _, kind in ipairs(faults.order) do
     kinds[#kinds + 1] = only[kind] and kind or nil
   end
-  return { replicas = fewer_replicas(script, result, rule, only), only = kinds }
+  return { replicas = fewer_replicas(how, result, rule, only), only = kinds }
 end
 
 return M

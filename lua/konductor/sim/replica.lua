@@ -3,6 +3,7 @@
 --- The script is loaded and run by the same code as for real, over the world that it is given; of the machine it
 --- reaches nothing (context.sealed, see script.lua).
 
+local failure = require "konductor.failure"
 local runner = require "konductor.runner"
 local script = require "konductor.script"
 
@@ -26,6 +27,7 @@ local GRACE_MS = 25000
 ---@field program? konductor.Program  once the script is loaded
 ---@field init_done? boolean          stages and onces are done; what is left is the main
 ---@field mistakes? string[]          of the script; nothing of it was run
+---@field raised? string              what it raised by itself, behind a call that waits
 
 local function context_of(of, w, process, seat)
   return {
@@ -38,8 +40,8 @@ local function context_of(of, w, process, seat)
 end
 
 -- The exit code of what a script raised behind a waiting call.
-local function code_of_failure(of, failure)
-  return failure.exit or failure.code and of.exit_code(failure.code) or of.exit_code "script"
+local function code_of_failure(of, raised)
+  return raised.exit or raised.code and of.exit_code(raised.code) or of.exit_code "script"
 end
 
 --- The first task of a replica; its value is the exit code.
@@ -56,6 +58,9 @@ function M.main(of, process, seat)
       return of.exit_code "script"
     elseif loaded.failure then
       w.log("error", loaded.failure.sentence)
+      if not failure.is(loaded.failure) then
+        seat.raised = loaded.failure.sentence
+      end
       return code_of_failure(of, loaded.failure)
     elseif context.signal() then
       return 128 + context.signal()

@@ -17,13 +17,14 @@ local MAX_TOLD = 10
 ---@field fewest integer                replicas
 ---@field most integer
 ---@field hits table<string, integer>
+---@field ends table<integer, integer>  replicas that came to their end, by exit code
 ---@field broken konductor.sim.Result[]  without their histories
 
 ---@param first integer
 ---@return konductor.sim.Totals
 function M.totals(first)
   local totals = { seeds = 0, first = first, events = 0, runs = 0, ms = 0, fewest = math.huge, most = 0, hits = {},
-    broken = {} }
+    ends = {}, broken = {} }
   for _, kind in ipairs(faults.order) do
     totals.hits[kind] = 0
   end
@@ -41,6 +42,9 @@ function M.add(totals, result)
   totals.most = math.max(totals.most, result.replicas)
   for kind, count in pairs(result.hits) do
     totals.hits[kind] = totals.hits[kind] + count
+  end
+  for code, count in pairs(result.ends) do
+    totals.ends[code] = (totals.ends[code] or 0) + count
   end
   if #result.found > 0 then
     local kept = { seed = result.seed, found = result.found, replicas = result.replicas, hits = result.hits }
@@ -62,6 +66,15 @@ local function faults_of(totals)
     end
   end
   return met, missed
+end
+
+-- Nil when all went on to their mains.
+local function ends_of(totals)
+  local words = {}
+  for code, count in text.spairs(totals.ends) do
+    words[#words + 1] = ("%d with exit code %d"):format(count, code)
+  end
+  return words[1] and "replicas that ended: " .. table.concat(words, ", ")
 end
 
 local function replicas_of(totals)
@@ -111,6 +124,7 @@ function M.text(totals, how)
     #totals.broken == 0 and "nothing broke" or count_of(#totals.broken, "of them broke", "of them broke"))
   lines[#lines + 1] = ("%.1f simulated hours, %s, %s"):format(totals.ms / 3600000, count_of(totals.runs, "command"),
     count_of(totals.events, "event"))
+  lines[#lines + 1] = ends_of(totals)
   local met, missed = faults_of(totals)
   if #met > 0 then
     lines[#lines + 1] = "faults: " .. table.concat(met, ", ")
@@ -178,7 +192,8 @@ function M.trace(result, logged)
   end)
   local lines = {}
   for i, line in ipairs(all) do
-    lines[i] = ("%9.3f  %-4s  %s"):format(line.t_us / 1000000, line.holder, (line.text:gsub("%s+$", "")))
+    local shown = text.line(line.text):gsub("%s+$", "")
+    lines[i] = ("%9.3f  %-4s  %s"):format(line.t_us / 1000000, line.holder, shown)
   end
   lines[#lines + 1] = ""
   return table.concat(lines, "\n")

@@ -35,6 +35,7 @@ local FINAL = { [0] = true, [1] = true, [65] = true, [76] = true, [77] = true }
 ---@field runs integer                   commands that ran
 ---@field ms integer                     of simulated time
 ---@field hits table<string, integer>    faults by kind
+---@field ends table<integer, integer>   replicas that came to their end, by exit code
 ---@field history table[]
 
 ---@class konductor.sim.Player
@@ -54,8 +55,12 @@ local function keep_started(player, name)
   start(player, name)
   local function look()
     local process = player.processes[name]
+    local raised = player.seats[name].raised
     if process.done and not process.ok then
       table.insert(player.found, oracle.finding(s, "RAISED", ("%s: %s"):format(name, process.value)))
+      return
+    elseif raised then
+      table.insert(player.found, oracle.finding(s, "SCRIPT", ("%s: %s"):format(name, raised)))
       return
     elseif process.supervisor.dead and not (process.done and FINAL[process.value]) then
       start(player, name)
@@ -99,9 +104,13 @@ local function is_well(player)
   return not lease or is_led(player.s, lease)
 end
 
+--- Rules about records that are kept: of a Once with a ttl the collection, too, may be known to nobody.
+local OF_KEPT_RECORDS = { O3 = true, F1 = true, F2 = true, F3 = true }
+
 local function judge(player)
   local s, found, faults = player.s, player.found, player.faults
-  local deleted, frozen = faults.hits.delete > 0, faults.hits.freeze > 0
+  local deleted = faults.hits.delete > 0
+  local frozen = faults.hits.freeze > 0 or faults.hits.half_freeze > 0 and oracle.has_functions(s)
   oracle.judge_runs(s, found, deleted)
   local program = program_of(player)
   if program and not deleted then
@@ -118,18 +127,31 @@ local function judge(player)
     oracle.judge_at_most_once(s, at_most_once, found)
   end
   if not deleted and not frozen then
-    oracle.judge_history(s, found)
+    oracle.judge_history(s, found, player.collects and OF_KEPT_RECORDS)
   end
 end
 
+-- Notes whether a Once is collected some day.
+local function watch_ttls(player)
+  table.insert(player.s.store.listeners, function(change)
+    local is_new = change.verb == "create" and change.kind == "Once"
+    player.collects = player.collects or is_new and change.object.spec.ttl ~= nil
+  end)
+end
+
 local function result_of(player, seed)
-  local mistakes
+  local mistakes, ends = nil, {}
   for _, name in ipairs(player.names) do
+    local process = player.processes[name]
     mistakes = mistakes or player.seats[name].mistakes
+    if process.done and FINAL[process.value] then
+      ends[process.value] = (ends[process.value] or 0) + 1
+    end
   end
   return {
     seed = seed, found = player.found, replicas = #player.names, mistakes = mistakes, events = #player.s.history,
     runs = #player.s.runs, ms = player.s:time_ms(), hits = player.faults.hits, history = player.s.history,
+    ends = ends,
   }
 end
 
@@ -146,7 +168,7 @@ local function new_player(script, seed, options)
   local s = sim.new {
     seed = seed, clocks = faults:clocks(names), peers = chance:below(2) == 1, watch_sends_record = chance:below(2) == 1,
     fault = faults:of_calls(), watch_fault = faults:of_watches(), on_log = options.on_log,
-    commands = setmetatable({}, { __index = function() return behave end }),
+    pause = options.pause, commands = setmetatable({}, { __index = function() return behave end }),
   }
   return {
     s = s, script = script, chance = chance, faults = faults, names = names, seats = {}, processes = {}, found = {},
@@ -156,12 +178,14 @@ end
 --- Plays one seed.
 ---@param script konductor.sim.Script
 ---@param seed integer
----@param options? {replicas?: integer, only?: table<string, boolean>, on_log?: function}  only: these kinds of faults
+---@param options? {replicas?: integer, only?: table<string, boolean>, on_log?: function, pause?: fun()}
+---  only: these kinds of faults; pause: see sim/world.lua
 ---@return konductor.sim.Result
 function M.play(script, seed, options)
   local player = new_player(script, seed, options or {})
   local s, faults = player.s, player.faults
   oracle.guard_fences(s, player.found)
+  watch_ttls(player)
   for _, name in ipairs(player.names) do
     keep_started(player, name)
     faults:disturb(s, function() return player.processes[name] end)

@@ -18,6 +18,8 @@ local store = require "konductor.sim.store"
 
 local M = {}
 
+--- Between two calls of pause.
+local PAUSE_STEPS = 2048
 --- So many turns at one instant mean a task that never waits for time.
 local MAX_TURNS = 200000
 
@@ -33,6 +35,7 @@ local MAX_TURNS = 200000
 ---@field watch_fault? fun(replica: string, change: table): {lose?: boolean, delay_ms?: integer}?
 ---@field on_log? fun(process: table, level: string, text: string, fields: table?)
 ---@field on_event? fun(event: table)           instead of keeping the history
+---@field pause? fun()                          called now and then, for who has more to do than this world; may raise
 
 ---@class konductor.sim.World
 ---@field t_us integer     true time
@@ -45,7 +48,7 @@ Sim.__index = Sim
 
 local OPTIONS = {
   seed = true, commands = true, clocks = true, latency_ms = true, timeout_ms = true, peers = true,
-  watch_sends_record = true, fault = true, watch_fault = true, on_log = true, on_event = true,
+  watch_sends_record = true, fault = true, watch_fault = true, on_log = true, on_event = true, pause = true,
 }
 
 ---@param options? konductor.sim.Options
@@ -71,6 +74,8 @@ function M.new(options)
     watch_fault = options.watch_fault,
     on_log = options.on_log,
     on_event = options.on_event,
+    pause = options.pause,
+    steps = 0,
     t_us = 0, calls = 0, started = 0, tasks = 0, turns = 0,
     timers = heap.new(),
     ready = {}, ready_first = 1, ready_last = 0, parked = {},
@@ -212,6 +217,8 @@ function Sim:suspendable()
   local task = self.current
   if not task then
     error("only a task may wait", 3)
+  elseif coroutine.running() ~= task.co then -- in the words of core/inbox.c
+    error("wait is only possible in a task, not in a coroutine of the script's own", 3)
   end
   return task
 end
@@ -275,6 +282,8 @@ local function after_resume(sim, task, ok, ...)
   sim.current = nil
   if not ok or coroutine.status(task.co) == "dead" then
     ended(task, ok, ...)
+  elseif not task.suspended then -- in the words of core/task.c
+    ended(task, false, "coroutine.yield outside a coroutine of the script's own")
   end
 end
 
@@ -367,6 +376,10 @@ function Sim:run_until(cond, limit_ms)
       return timed
     end
     fire(self, timer)
+    self.steps = self.steps + 1
+    if self.pause and self.steps % PAUSE_STEPS == 0 then
+      self.pause()
+    end
   end
 end
 

@@ -19,16 +19,17 @@ return function(parser)
   parser:option("-o --output"):choices { "text", "json" }:default "text"
     :description("The form of the answer.")
   parser:epilog [[
-Each world has replicas of the script, two minutes of faults (crashes, pauses, lost and late messages, partitions,
-clocks that err, deleted records), and then time to come right. The commands of the script are simulated: those of
-stages and onces work for up to 20 seconds and sometimes fail, mains serve until they are ended.
+Each world has replicas of the script, two minutes of faults (crashes, pauses, lost and late
+messages, partitions, clocks that err, deleted records), and then time to come right. Commands are
+simulated: those of stages and onces work for up to 20 seconds and sometimes fail, mains serve
+until they are ended.
 
 Examples:
   konductor sim init.lua                      a thousand worlds
   konductor sim init.lua --seed 290 --trace   one of them, step by step
   konductor sim init.lua -e IMAGE_TAG=1.2 -- gunicorn shop
 
-Exit code: 0 when nothing broke, 1 when something did; 64 the command line is wrong, 65 the script has a mistake,
-130 or 143 it was ended early.]]
+Exit code: 0 nothing broke, 1 something did; 64 the command line is wrong, 65 the script has a
+mistake, 70 it never waits or the answer could not be written, 130 or 143 it was ended early.]]
   common.add_command_to_usage(parser)
 end
