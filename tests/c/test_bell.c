@@ -358,8 +358,11 @@ static int come_and_go(void *data, int say_fd, int hear_fd)
 	char word;
 	while (read(hear_fd, &word, 1) != 0) {
 		struct kon_bell_watch *made;
-		if (kon_bell_watch(bells, KEY, on_rung, f, &made, NULL) != 0)
+		struct kon_err err = {0};
+		if (kon_bell_watch(bells, KEY, on_rung, f, &made, &err) != 0) {
+			fprintf(stderr, "watch: %s\n", err.detail);
 			return 2;
+		}
 		kon_bell_unwatch(made);
 	}
 	return 0;
