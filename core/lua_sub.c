@@ -96,18 +96,8 @@ static struct feed_event *post(struct feed *feed, const char *name, const struct
 	return event;
 }
 
-/* What waits and what comes now, as one event: the newer record, for a store may tell two changes in the wrong order; none
- * when either has none, because that asks for a look. */
-static void merge_record(struct feed_event *event, const struct kon_record *record)
-{
-	struct kon_record *old = event->record;
-	if (old == NULL || (record != NULL && record->rev <= old->rev))
-		return;
-	event->record = copy_record(record);
-	free(old);
-}
-
-/* An event that waits says as much as another one.  Of a whole kind, records are not sent along: that many could wait. */
+/* An event that waits says as much as another one, once it has the newer record, which a store tells last.  Of a whole kind,
+ * records are not sent along: that many could wait. */
 static void on_changed(void *data, const char *name, const struct kon_record *record)
 {
 	struct feed *feed = data;
@@ -115,7 +105,8 @@ static void on_changed(void *data, const char *name, const struct kon_record *re
 		if (!feed->pending_any)
 			post(feed, feed->pending < MAX_PENDING ? name : NULL, NULL);
 	} else if (feed->last != NULL) {
-		merge_record(feed->last, record);
+		free(feed->last->record);
+		feed->last->record = copy_record(record);
 	} else {
 		struct feed_event *event = post(feed, name, record);
 		feed->last = feed->pending > 0 ? event : NULL; /* a closed inbox has freed it */

@@ -39,6 +39,7 @@ struct kon_sqlite_db {
 	sqlite3_stmt *statements[STATEMENTS];
 	struct kon_buf written; /* the record of the write that is under way: it is told only after COMMIT */
 	int64_t newest;         /* version that was seen of any record: all share one counter */
+	bool is_look_due;       /* something has changed, and nobody has read since */
 	char *name_space;
 	char *path;
 	char boot_id[BOOT_ID_TEXT];
@@ -142,9 +143,16 @@ bool kon_sqlite_db_believes(struct kon_sqlite_db *db, int64_t rev)
 {
 	struct kon_err ignored;
 	if (rev < db->newest || check_place(db, &ignored) != 0)
+		db->is_look_due = true;
+	if (db->is_look_due)
 		return false;
 	db->newest = rev;
 	return true;
+}
+
+void kon_sqlite_db_doubt(struct kon_sqlite_db *db)
+{
+	db->is_look_due = true;
 }
 
 static bool keep_text(struct kon_buf *buf, const char *text, size_t size)
@@ -177,6 +185,7 @@ int kon_sqlite_db_read(struct kon_sqlite_db *db, const char *kind, const char *n
 {
 	int result;
 	*count = 0;
+	db->is_look_due = false;
 	int code = check_place(db, err);
 	if (code != 0)
 		return code;

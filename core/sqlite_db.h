@@ -22,9 +22,13 @@ int kon_sqlite_db_read(struct kon_sqlite_db *db, const char *kind, const char *n
                        void (*record)(void *data, const struct kon_record *record), void *data, int *count,
                        struct kon_err *err);
 
-/* Whether what is told of a record of this version may stand for a look at it: the file is the one that is open, and
- * nothing newer was seen of it.  The version counts as seen then. */
+/* Whether what is told of a record of this version may stand for a look at it: the file is the one that is open, nothing
+ * newer was seen of it, and no look is due.  The version counts as seen then.  What is not believed makes a look due, until
+ * the next read: what is told meanwhile may be older than what that was about. */
 bool kon_sqlite_db_believes(struct kon_sqlite_db *db, int64_t rev);
+
+/* Something has changed that is not known: a look is due. */
+void kon_sqlite_db_doubt(struct kon_sqlite_db *db);
 
 /* Writes, with the outcomes of store.h.  *out is what was written, borrowed until the next write. */
 int kon_sqlite_db_create(struct kon_sqlite_db *db, const char *kind, const char *name, const char *spec, size_t size,

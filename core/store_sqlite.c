@@ -163,13 +163,16 @@ static struct sqlite_sub *new_sub(struct kon_err *err)
 	return sub;
 }
 
-/* The record of this subscription, if it came along. */
+/* The record of this subscription, if it came along and may be believed.  Rings may overtake each other, so one without news
+ * may be about something newer than the next one with them. */
 static bool read_news(const struct sqlite_sub *sub, const struct kon_ring *ring, struct kon_record *out)
 {
-	return ring->news != NULL &&
-	       kon_sqlite_news_read(ring->news, ring->news_size, sub->store->name_space, kon_clock_boot_ms(), out) &&
-	       strcmp(out->kind, sub->kind) == 0 && strcmp(out->name, sub->name) == 0 &&
-	       kon_sqlite_db_believes(sub->store->db, out->rev);
+	if (ring->news != NULL &&
+	    kon_sqlite_news_read(ring->news, ring->news_size, sub->store->name_space, kon_clock_boot_ms(), out) &&
+	    strcmp(out->kind, sub->kind) == 0 && strcmp(out->name, sub->name) == 0)
+		return kon_sqlite_db_believes(sub->store->db, out->rev);
+	kon_sqlite_db_doubt(sub->store->db);
+	return false;
 }
 
 /* The word of a bell is the name that changed, but two keys may share a bell. */

@@ -407,6 +407,10 @@ static void news_older_than_what_was_seen_are_told_by_name_only(void **state)
 	assert_int_equal(replace(f->store, "a", "{\"n\":2}", &f->last), 0);
 	while (f->told < 2)
 		assert_true(run_loop(f->loop, PATIENCE_MS));
+	assert_int_equal(f->brought, 0); /* the second waits with the first, which asks for a look */
+	assert_int_equal(get(f->store, "a", &f->last), 0);
+	assert_int_equal(replace(f->store, "a", "{\"n\":3}", &f->last), 0);
+	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->brought, 1);
 	assert_int_equal(f->brought_rev, f->last.rev);
 	sub->end(sub);
@@ -426,6 +430,7 @@ static void a_watch_without_news_still_hears(void **state)
 	assert_int_equal(replace(f->store, "a", status, &f->last), 0);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->told, 1);
+	assert_int_equal(get(f->store, "a", &f->last), 0);
 	assert_int_equal(replace(f->store, "a", "{}", &f->last), 0);
 	assert_true(run_loop(f->loop, PATIENCE_MS));
 	assert_int_equal(f->told, 2);
